@@ -1,0 +1,22 @@
+/**
+ * The commands of `paravane`, by name, each with a loader that imports its module when it is chosen.
+ * A command module has the shape {@link CommandModule}.
+ */
+
+import type { ArgumentsCamelCase, Argv } from 'yargs';
+
+export interface CommandModule {
+  /** Declares positional arguments and options; may be asynchronous. */
+  builder(y: Argv): Argv | Promise<Argv>;
+  /** Runs the command; resolves to the exit status. A ConfigError becomes one line and status 2. */
+  handler(argv: ArgumentsCamelCase): Promise<number>;
+}
+
+export interface CommandEntry {
+  /** yargs notation: name, then `<required>` and `[optional]` positional arguments. */
+  command: string;
+  describe: string;
+  load: () => Promise<CommandModule>;
+}
+
+export const commands: readonly CommandEntry[] = [];
