@@ -164,7 +164,7 @@ describe('plain data in the save stream', () => {
 });
 
 /** Bytes as text: vitest compares long typed arrays slowly. */
-function comparable([kind, value]: readonly [string, unknown]): unknown[] {
+function comparable([kind, value]: readonly unknown[]): unknown[] {
   return [kind, value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value];
 }
 
