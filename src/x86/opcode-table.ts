@@ -7,8 +7,11 @@
 
 import type { CodeMode } from './instruction.ts';
 import { type EncodedRow, PrefixKind, parseOpcodeRows } from './opcode-row.ts';
+import { MMX_OPCODES } from './opcodes/mmx.ts';
 import { ARITHMETIC_OPCODES, CONTROL_OPCODES, MOVE_OPCODES, STRING_OPCODES } from './opcodes/one-byte.ts';
+import { CONVERSION_OPCODES, FLOATING_POINT_OPCODES, XMM_INTEGER_OPCODES, XMM_MOVE_OPCODES } from './opcodes/sse.ts';
 import { BMI_OPCODES, CONDITIONAL_OPCODES, INTEGER_OPCODES, STATE_OPCODES, SYSTEM_OPCODES } from './opcodes/two-byte.ts';
+import { X87_OPCODES } from './opcodes/x87.ts';
 
 /** All rows; a row's `id` is its position. */
 export const OPCODE_ROWS: readonly EncodedRow[] = parseOpcodeRows([
@@ -21,6 +24,12 @@ export const OPCODE_ROWS: readonly EncodedRow[] = parseOpcodeRows([
   SYSTEM_OPCODES,
   STATE_OPCODES,
   BMI_OPCODES,
+  FLOATING_POINT_OPCODES,
+  XMM_MOVE_OPCODES,
+  CONVERSION_OPCODES,
+  XMM_INTEGER_OPCODES,
+  MMX_OPCODES,
+  X87_OPCODES,
 ]);
 
 /** Every feature that a row asks for: the set of a processor that has all that this table knows. */
