@@ -64,6 +64,9 @@ export class FrameTable {
   /** For pv/: value of its flush clock when the frame was last put to another use (R12). */
   readonly flushStamp: Uint32Array;
 
+  /** Counts full flushes of translations (pv/translation-flush.ts). Starts at 1, so that stamp 0 means never used. */
+  flushClock = 1;
+
   hooks: PageTypeHooks = noPageTables;
   /** Called when the last general reference is gone; the frame still names its owner. Set by the hypervisor. */
   freed: (frame: number) => void = () => {};
@@ -107,6 +110,7 @@ export class FrameTable {
     this.references[frame] = count - 1;
     if (count > 1) return;
     assert(this.typeReferences[frame] === 0, () => `frame ${frame} freed while used as ${this.describe(frame)}`);
+    this.flushStamp[frame] = this.flushClock;
     this.freed(frame);
   }
 
@@ -146,6 +150,7 @@ export class FrameTable {
     this.typeReferences[frame] = count - 1;
     if (count > 1) return;
     this.set(frame, FrameFlag.validated, false);
+    this.flushStamp[frame] = this.flushClock;
     const type = this.type[frame] as PageType;
     if (type !== PageType.writable && type !== PageType.none) this.hooks.invalidate(frame, type);
   }
