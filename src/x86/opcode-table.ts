@@ -6,7 +6,8 @@
  */
 
 import type { CodeMode } from './instruction.ts';
-import { type EncodedRow, PrefixKind, parseOpcodeRows } from './opcode-row.ts';
+import { parseOpcodeRows } from './opcode-parser.ts';
+import { type EncodedRow, PrefixKind } from './opcode-row.ts';
 import { MMX_OPCODES } from './opcodes/mmx.ts';
 import { ARITHMETIC_OPCODES, CONTROL_OPCODES, MOVE_OPCODES, STRING_OPCODES } from './opcodes/one-byte.ts';
 import { CONVERSION_OPCODES, FLOATING_POINT_OPCODES, XMM_INTEGER_OPCODES, XMM_MOVE_OPCODES } from './opcodes/sse.ts';
@@ -48,8 +49,8 @@ export function opcodeKey(vex: boolean, map: number, byte: number): number {
 function groupByOpcode(rows: readonly EncodedRow[]): readonly (readonly EncodedRow[])[] {
   const groups: EncodedRow[][] = Array.from({ length: OPCODE_KEYS }, () => []);
   for (const row of rows) {
-    const { vex, map, byte } = row.encoding;
-    const low = row.opcode.includes('+r') ? 8 : 1;
+    const { vex, map, byte, lowRegister } = row.encoding;
+    const low = lowRegister ? 8 : 1;
     for (let i = 0; i < low; i++) groups[opcodeKey(vex, map, byte + i)]?.push(row);
   }
   return groups;
