@@ -8,7 +8,7 @@ const srcFolders = [...new Set(readSources('src').flatMap(({ path }) => ancestor
 
 describe('names', () => {
   it('of source files are kebab-case', () => {
-    const kebab = /^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.config|\.d)?\.(ts|js)$/;
+    const kebab = /^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.bench|\.d)?\.(ts|js)$/;
     expect(sources.map(({ path }) => path).filter((path) => !kebab.test(path.split('/').at(-1)!))).toEqual([]);
   });
 
