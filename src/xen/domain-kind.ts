@@ -46,6 +46,29 @@ export interface DomainKind {
   /** Before saveContext. */
   switchOut(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void;
 
+  /**
+   * Puts a mapping of a granted frame into the caller's L1 entry (PV: host_addr is a virtual address, or with
+   * `containsPte` the machine address of the entry). The caller has taken the frame's page reference and, unless
+   * `readonly`, its writable type reference; they now belong to the entry. What the entry held is dropped. GNTST_*.
+   */
+  mapGrant(hypervisor: Hypervisor, vcpu: Vcpu, mapping: GrantMappingRequest): number;
+  /**
+   * Takes the mapping out again: the entry must still map `frame` with the same writability (XSA-234), else
+   * GNTST_general_error and nothing changes. With `replacement`, the entry at that virtual address moves here and is
+   * cleared there. The references stay with the caller, who drops them. Flushes.
+   */
+  unmapGrant(hypervisor: Hypervisor, vcpu: Vcpu, mapping: GrantMappingRequest, replacement?: bigint): number;
   /** Only pv/: filled into FrameTable.hooks by start(). */
   readonly pageTypes?: (hypervisor: Hypervisor) => PageTypeHooks;
+}
+
+export interface GrantMappingRequest {
+  readonly address: bigint;
+  readonly containsPte: boolean;
+  readonly frame: number;
+  readonly readonly: boolean;
+  /** GNTMAP_application_map: the guest's user mode may use it. */
+  readonly application: boolean;
+  /** Bits 31:16 of the flags: software bits for the entry. */
+  readonly availableBits: number;
 }

@@ -61,8 +61,10 @@ export class FrameTable {
   readonly flags: Uint8Array;
   /** For pv/: uses by linear page tables. Positive: entries of other tables of the same level point here; negative: this table points at others. */
   readonly linearUses: Int16Array;
-  /** For pv/: value of its flush clock when the frame was last put to another use (R12). */
+  /** {@link flushClock} when the frame's last use as its type ended (R12). */
   readonly flushStamp: Uint32Array;
+  /** Counts full flushes of processors; pv/ advances it. */
+  flushClock = 0;
 
   /** Counts full flushes of translations (pv/translation-flush.ts). Starts at 1, so that stamp 0 means never used. */
   flushClock = 1;
