@@ -1,0 +1,33 @@
+/**
+ * Names of the cost rows that the paravirtual paths charge (timing-model §4); their cycles are in timing/cost-model.
+ * A row of a hypercall contains its entry and exit; hardware parts (SYSCALL, IRET, CR3, INVLPG) are charged by the
+ * platform operations or, where no operation stands for them, by the rows of `Hardware`.
+ */
+export const Cost = {
+  syscallBounce: 'xen.syscall_bounce',
+  userFaultBounce: 'xen.user_fault_bounce',
+  kernelFaultBounce: 'xen.kernel_fault_bounce',
+  iret: 'xen.iret',
+  nullHypercall: 'xen.null_hypercall',
+  emulate: 'xen.emulate_privileged_op',
+  updateVaMapping: 'xen.update_va_mapping',
+  updateVaMappingInvlpg: 'xen.update_va_mapping_invlpg',
+  updateVaMappingFlush: 'xen.update_va_mapping_tlb_flush',
+  updateVaMappingFill: 'xen.update_va_mapping_empty_to_present',
+  trappedStore: 'xen.trapped_pte_store',
+  mmuUpdateL1: 'xen.mmu_update_l1',
+  invlpgLocal: 'xen.invlpg_local',
+  invlpgMulti: 'xen.invlpg_multi',
+  flushLocal: 'xen.flush_local',
+  flushMulti: 'xen.flush_multi',
+  /** Half of the row for a pair NEW_BASEPTR and NEW_USER_BASEPTR. */
+  newBaseptr: 'xen.new_baseptr',
+  newUserBaseptr: 'xen.new_user_baseptr',
+  stackSwitch: 'xen.multicall_stack_switch',
+  setSegmentBase: 'xen.set_segment_base',
+  validateEntry: 'xen.validate_entry',
+  freeEntry: 'xen.free_entry',
+} as const;
+
+export const validateTable = ['', 'xen.validate_l1', 'xen.validate_l2', 'xen.validate_l3', 'xen.validate_l4'] as const;
+export const freeTable = ['', 'xen.free_l1', 'xen.free_l2', 'xen.free_l3', 'xen.free_l4'] as const;

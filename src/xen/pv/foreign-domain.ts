@@ -1,0 +1,23 @@
+/**
+ * Whose frames a paging hypercall speaks of: the domain numbers of mmu_update, mmuext_op and
+ * update_va_mapping_otherdomain, with the rights to name them.
+ * Source: Xen public/xen.h (DOMID_SELF, DOMID_IO, DOMID_XEN).
+ */
+import { EPERM, ESRCH } from '../../xen-abi/errno.ts';
+import type { Domain } from '../domain.ts';
+import { Owner } from '../frame-table.ts';
+import type { Hypervisor } from '../hypervisor.ts';
+
+export const DOMID_SELF = 0x7ff0;
+export const DOMID_IO = 0x7ff1;
+export const DOMID_XEN = 0x7ff2;
+
+/** Domain id, Owner.io or Owner.xen; or -ESRCH, -EPERM. */
+export function resolveOwner(hypervisor: Hypervisor, caller: Domain, domid: number): number {
+  if (domid === DOMID_SELF || domid === caller.id) return caller.id;
+  if (domid === DOMID_IO) return Owner.io;
+  if (domid === DOMID_XEN) return caller.privileged ? Owner.xen : -EPERM;
+  const domain = hypervisor.domains.get(domid);
+  if (domain === undefined || domain.dying === 2) return -ESRCH;
+  return caller.privileged || domain.controlledBy === caller.id ? domain.id : -EPERM;
+}
