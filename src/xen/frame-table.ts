@@ -63,9 +63,6 @@ export class FrameTable {
   readonly linearUses: Int16Array;
   /** {@link flushClock} when the frame's last use as its type ended (R12). */
   readonly flushStamp: Uint32Array;
-  /** Counts full flushes of processors; pv/ advances it. */
-  flushClock = 0;
-
   /** Counts full flushes of translations (pv/translation-flush.ts). Starts at 1, so that stamp 0 means never used. */
   flushClock = 1;
 
