@@ -1,0 +1,23 @@
+/** All instruction definitions, family by family. Mnemonics without one are system instructions (cpu/system) or unknown. */
+import { collect, type Definitions } from '../definition.ts';
+import { binaryArithmetic } from './binary-arithmetic.ts';
+import { bitAndByte } from './bit-and-byte.ts';
+import { controlTransfer } from './control-transfer.ts';
+import { dataTransfer } from './data-transfer.ts';
+import { flagControl } from './flag-control.ts';
+import { logical } from './logical.ts';
+import { shiftAndRotate } from './shift-and-rotate.ts';
+import { string } from './string.ts';
+
+export function instructionDefinitions(): Definitions {
+  return collect([
+    dataTransfer,
+    binaryArithmetic,
+    logical,
+    shiftAndRotate,
+    bitAndByte,
+    controlTransfer,
+    string,
+    flagControl,
+  ]);
+}

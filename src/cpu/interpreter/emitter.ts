@@ -1,0 +1,713 @@
+/**
+ * The emitting instance of the algebra: writes WebAssembly for one instruction. Values are locals or constants; every
+ * operation on constants is folded. Registers, displacements and immediates come from the record of the instruction
+ * ({@link RECORD}), so that one handler serves all instructions of a form.
+ *
+ * A handler is `(state: i32, record: i32) -> i32` and returns a Status. On entry RIP already points behind the
+ * instruction; a handler that returns FAULT has committed nothing.
+ */
+import type { Operand } from '../../x86/instruction.ts';
+import { Segment } from '../../x86/instruction.ts';
+import type { FunctionBody } from '../../wasm/function-body.ts';
+import type { Algebra, Facts, FlagOperation, SegmentReference, Width } from '../algebra.ts';
+import { Status } from '../engine.ts';
+import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
+import { type FieldName, LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
+import { RECORD } from './record.ts';
+
+/** A 64-bit word: a constant or a local. */
+export type Word = { readonly constant: bigint } | { readonly local: number };
+/** A condition: known, or an i32 local. */
+export type Condition = { readonly known: boolean } | { readonly local: number };
+
+/** Function indices of what handlers call. */
+export interface HandlerImports {
+  /** (state, size, segment is SS) -> host address or 0; the linear address is in `slowAddress`. */
+  readonly slowLoad: number;
+  readonly slowStore: number;
+  /** (state) -> (); completes a store through storeScratch. */
+  readonly commitStore: number;
+  /** (state, segment, size, write) -> 0 when a fault is recorded; the offset is in `slowAddress`. */
+  readonly checkSegment: number;
+  /** Index of a host function by name; (i64, i64, i64) -> i64. */
+  hostFunction(name: string): number;
+  /** Cost in twelfths, known when code is made. */
+  cost(event: string): number;
+}
+
+const MASK64 = 0xffff_ffff_ffff_ffffn;
+const FLAG_BITS = { CF, PF, AF, ZF, SF, OF, DF } as const;
+const STATE = 0;
+const RECORD_POINTER = 1;
+const READ_TAG = 0;
+const WRITE_TAG = 8;
+const ADDEND = 24;
+const RCX = 1;
+const GENERAL_PROTECTION = 13;
+
+const isConstant = (word: Word): word is { constant: bigint } => 'constant' in word;
+
+export class Emitter implements Algebra<Word, Condition> {
+  private readonly body: FunctionBody;
+  private readonly imports: HandlerImports;
+  private readonly i: Facts;
+  private readonly legacy: boolean;
+  /** i32 local with the host address that `modify` checked, or -1. */
+  private modified = -1;
+  /** Number of the register operand -> index into RECORD.registers. */
+  private readonly registerSlots = new Map<Operand, number>();
+
+  constructor(body: FunctionBody, imports: HandlerImports, instruction: Facts) {
+    this.body = body;
+    this.imports = imports;
+    this.i = instruction;
+    this.legacy = instruction.mode !== 64;
+    let slot = 0;
+    for (const operand of instruction.operands) {
+      if (operand.kind === 'register' || operand.kind === 'xmm') this.registerSlots.set(operand, slot++);
+    }
+  }
+
+  /** Ends the handler: everything went well. */
+  finish(): void {
+    this.body.i32_const(Status.CONTINUE);
+  }
+
+  // --- plumbing -------------------------------------------------------------------------------------------------
+
+  private push(word: Word): void {
+    if ('constant' in word) this.body.i64_const(word.constant);
+    else this.body.local_get(word.local);
+  }
+  private pushCondition(condition: Condition): void {
+    if ('known' in condition) this.body.i32_const(condition.known ? 1 : 0);
+    else this.body.local_get(condition.local);
+  }
+  private take(): Word {
+    const local = this.body.local('i64');
+    this.body.local_set(local);
+    return { local };
+  }
+  private takeCondition(): Condition {
+    const local = this.body.local('i32');
+    this.body.local_set(local);
+    return { local };
+  }
+  private binary(name: 'add' | 'sub' | 'mul' | 'and' | 'or' | 'xor', a: Word, b: Word, fold: (a: bigint, b: bigint) => bigint): Word {
+    if (isConstant(a) && isConstant(b)) return this.constant(fold(a.constant, b.constant));
+    if (isConstant(b)) {
+      if (b.constant === 0n && name !== 'mul' && name !== 'and') return a;
+      if (b.constant === MASK64 && name === 'and') return a;
+    }
+    this.push(a);
+    this.push(b);
+    this.body.emit(`i64.${name}`);
+    return this.take();
+  }
+  private compare(name: 'eq' | 'ne' | 'lt_u' | 'lt_s', a: Word, b: Word, fold: (a: bigint, b: bigint) => boolean): Condition {
+    if (isConstant(a) && isConstant(b)) return { known: fold(a.constant, b.constant) };
+    this.push(a);
+    this.push(b);
+    this.body.emit(`i64.${name}`);
+    return this.takeCondition();
+  }
+
+  // --- words ----------------------------------------------------------------------------------------------------
+
+  constant(value: bigint | number): Word {
+    return { constant: BigInt.asUintN(64, BigInt(value)) };
+  }
+  add(a: Word, b: Word): Word {
+    return this.binary('add', a, b, (x, y) => x + y);
+  }
+  sub(a: Word, b: Word): Word {
+    return this.binary('sub', a, b, (x, y) => x - y);
+  }
+  mul(a: Word, b: Word): Word {
+    return this.binary('mul', a, b, (x, y) => x * y);
+  }
+  and(a: Word, b: Word): Word {
+    return this.binary('and', a, b, (x, y) => x & y);
+  }
+  or(a: Word, b: Word): Word {
+    return this.binary('or', a, b, (x, y) => x | y);
+  }
+  xor(a: Word, b: Word): Word {
+    return this.binary('xor', a, b, (x, y) => x ^ y);
+  }
+  not(a: Word): Word {
+    return this.xor(a, this.constant(MASK64));
+  }
+  private divide(name: 'div_u' | 'rem_u' | 'div_s' | 'rem_s', a: Word, b: Word): Word {
+    this.push(a);
+    this.push(b);
+    this.body.emit(`i64.${name}`);
+    return this.take();
+  }
+  divU(a: Word, b: Word): Word {
+    return this.divide('div_u', a, b);
+  }
+  remU(a: Word, b: Word): Word {
+    return this.divide('rem_u', a, b);
+  }
+  divS(a: Word, b: Word): Word {
+    return this.divide('div_s', a, b);
+  }
+  remS(a: Word, b: Word): Word {
+    return this.divide('rem_s', a, b);
+  }
+  private shift(name: 'shl' | 'shr_u' | 'shr_s', a: Word, count: Word, fold: (a: bigint, count: bigint) => bigint): Word {
+    if (isConstant(a) && isConstant(count)) return this.constant(fold(a.constant, count.constant & 63n));
+    if (isConstant(count) && (count.constant & 63n) === 0n) return a;
+    this.push(a);
+    this.push(count);
+    this.body.emit(`i64.${name}`);
+    return this.take();
+  }
+  shl(a: Word, count: Word): Word {
+    return this.shift('shl', a, count, (x, n) => x << n);
+  }
+  shr(a: Word, count: Word): Word {
+    return this.shift('shr_u', a, count, (x, n) => x >> n);
+  }
+  sar(a: Word, count: Word): Word {
+    return this.shift('shr_s', a, count, (x, n) => BigInt.asIntN(64, x) >> n);
+  }
+  zext(width: Width, a: Word): Word {
+    return width === 64 ? a : this.and(a, this.constant((1n << BigInt(width)) - 1n));
+  }
+  sext(width: Width, a: Word): Word {
+    if (width === 64) return a;
+    if (isConstant(a)) return this.constant(BigInt.asIntN(width, a.constant));
+    this.push(a);
+    this.body.emit(`i64.extend${width}_s`);
+    return this.take();
+  }
+  private unary(name: 'popcnt' | 'clz' | 'ctz', a: Word): Word {
+    this.push(a);
+    this.body.emit(`i64.${name}`);
+    return this.take();
+  }
+  popcnt(a: Word): Word {
+    return this.unary('popcnt', a);
+  }
+  clz(a: Word): Word {
+    return this.unary('clz', a);
+  }
+  ctz(a: Word): Word {
+    return this.unary('ctz', a);
+  }
+
+  // --- conditions -----------------------------------------------------------------------------------------------
+
+  eq(a: Word, b: Word): Condition {
+    return this.compare('eq', a, b, (x, y) => x === y);
+  }
+  ne(a: Word, b: Word): Condition {
+    return this.compare('ne', a, b, (x, y) => x !== y);
+  }
+  ltU(a: Word, b: Word): Condition {
+    return this.compare('lt_u', a, b, (x, y) => x < y);
+  }
+  ltS(a: Word, b: Word): Condition {
+    return this.compare('lt_s', a, b, (x, y) => BigInt.asIntN(64, x) < BigInt.asIntN(64, y));
+  }
+  both(a: Condition, b: Condition): Condition {
+    if ('known' in a) return a.known ? b : a;
+    if ('known' in b) return b.known ? a : b;
+    this.pushCondition(a);
+    this.pushCondition(b);
+    this.body.emit('i32.and');
+    return this.takeCondition();
+  }
+  either(a: Condition, b: Condition): Condition {
+    if ('known' in a) return a.known ? a : b;
+    if ('known' in b) return b.known ? b : a;
+    this.pushCondition(a);
+    this.pushCondition(b);
+    this.body.emit('i32.or');
+    return this.takeCondition();
+  }
+  negate(a: Condition): Condition {
+    if ('known' in a) return { known: !a.known };
+    this.pushCondition(a);
+    this.body.emit('i32.eqz');
+    return this.takeCondition();
+  }
+  word(a: Condition): Word {
+    if ('known' in a) return this.constant(a.known ? 1 : 0);
+    this.pushCondition(a);
+    this.body.emit('i64.extend_i32_u');
+    return this.take();
+  }
+  select(condition: Condition, whenTrue: Word, whenFalse: Word): Word {
+    if ('known' in condition) return condition.known ? whenTrue : whenFalse;
+    this.push(whenTrue);
+    this.push(whenFalse);
+    this.pushCondition(condition);
+    this.body.select();
+    return this.take();
+  }
+  choose(condition: Condition, whenTrue: () => Word, whenFalse: () => Word): Word {
+    if ('known' in condition) return condition.known ? whenTrue() : whenFalse();
+    const result = this.body.local('i64');
+    this.when(
+      condition,
+      () => {
+        this.push(whenTrue());
+        this.body.local_set(result);
+      },
+      () => {
+        this.push(whenFalse());
+        this.body.local_set(result);
+      },
+    );
+    return { local: result };
+  }
+  when(condition: Condition, then: () => void, otherwise?: () => void): void {
+    if ('known' in condition) {
+      if (condition.known) then();
+      else otherwise?.();
+      return;
+    }
+    this.pushCondition(condition);
+    this.body.if();
+    then();
+    if (otherwise !== undefined) {
+      this.body.else();
+      otherwise();
+    }
+    this.body.end();
+  }
+
+  // --- floating point -------------------------------------------------------------------------------------------
+
+  f64(operation: 'add' | 'sub' | 'mul' | 'div', a: Word, b: Word): Word {
+    this.push(a);
+    this.body.emit('f64.reinterpret_i64');
+    this.push(b);
+    this.body.emit('f64.reinterpret_i64');
+    this.body.emit(`f64.${operation}`);
+    this.body.emit('i64.reinterpret_f64');
+    return this.take();
+  }
+  f64sqrt(a: Word): Word {
+    this.push(a);
+    this.body.emit('f64.reinterpret_i64');
+    this.body.emit('f64.sqrt');
+    this.body.emit('i64.reinterpret_f64');
+    return this.take();
+  }
+  f64ltOrEq(a: Word, b: Word): { less: Condition; equal: Condition; unordered: Condition } {
+    const test = (name: 'f64.lt' | 'f64.eq' | 'f64.ne', x: Word, y: Word): Condition => {
+      this.push(x);
+      this.body.emit('f64.reinterpret_i64');
+      this.push(y);
+      this.body.emit('f64.reinterpret_i64');
+      this.body.emit(name);
+      return this.takeCondition();
+    };
+    const unordered = this.either(test('f64.ne', a, a), test('f64.ne', b, b));
+    return { less: test('f64.lt', a, b), equal: test('f64.eq', a, b), unordered };
+  }
+  f32(operation: 'add' | 'sub' | 'mul' | 'div', a: Word, b: Word): Word {
+    for (const word of [a, b]) {
+      this.push(word);
+      this.body.emit('i32.wrap_i64');
+      this.body.emit('f32.reinterpret_i32');
+    }
+    this.body.emit(`f32.${operation}`);
+    this.body.emit('i32.reinterpret_f32');
+    this.body.emit('i64.extend_i32_u');
+    return this.take();
+  }
+  host(name: string, ...args: Word[]): Word {
+    for (let n = 0; n < 3; n++) this.push(args[n] ?? this.constant(0));
+    this.body.call(this.imports.hostFunction(name));
+    return this.take();
+  }
+
+  // --- registers ------------------------------------------------------------------------------------------------
+
+  register(index: number): Word {
+    return this.field('gpr', index);
+  }
+  setRegister(index: number, width: Width, value: Word): void {
+    this.body.local_get(STATE);
+    this.storeRegister(width, value, OFFSET.gpr + index * 8);
+  }
+  /** Stores a register by the width's rule; the address (less `offset`) is on the stack. */
+  private storeRegister(width: Width, value: Word, offset: number): void {
+    this.push(width === 32 ? this.zext(32, value) : value);
+    if (width === 8) this.body.store('i64.store8', offset);
+    else if (width === 16) this.body.store('i64.store16', offset);
+    else this.body.store('i64.store', offset);
+  }
+  field(name: string, index = 0): Word {
+    this.body.local_get(STATE);
+    this.body.load('i64.load', OFFSET[name as FieldName] + index * 8);
+    return this.take();
+  }
+  setField(name: string, index: number, value: Word): void {
+    this.body.local_get(STATE);
+    this.push(value);
+    this.body.store('i64.store', OFFSET[name as FieldName] + index * 8);
+  }
+
+  // --- operands -------------------------------------------------------------------------------------------------
+
+  /** Pushes the address of a register operand's storage. */
+  private pushRegisterAddress(operand: Operand): void {
+    this.body.local_get(STATE);
+    this.body.local_get(RECORD_POINTER);
+    this.body.load('i32.load16_u', RECORD.registers[this.registerSlots.get(operand) as number]);
+    this.body.emit('i32.add');
+  }
+  read(operand: Operand): Word {
+    const width = operand.width as Width;
+    switch (operand.kind) {
+      case 'register':
+        this.pushRegisterAddress(operand);
+        this.loadFrom(width, 0);
+        return this.take();
+      case 'memory':
+        return this.load(width, 'operand', this.effectiveAddress());
+      default:
+        return this.zext(width, this.immediate());
+    }
+  }
+  modify(operand: Operand): Word {
+    if (operand.kind !== 'memory') return this.read(operand);
+    const width = operand.width as Width;
+    this.modified = this.address('operand', this.effectiveAddress(), width / 8, true);
+    this.body.local_get(this.modified);
+    this.loadFrom(width, 0);
+    return this.take();
+  }
+  write(operand: Operand, value: Word): void {
+    const width = operand.width as Width;
+    if (operand.kind === 'register') {
+      this.pushRegisterAddress(operand);
+      this.storeRegister(width, value, 0);
+    } else if (this.modified >= 0) this.storeAt(width, this.modified, value);
+    else this.store(width, 'operand', this.effectiveAddress(), value);
+  }
+  effectiveAddress(): Word {
+    const register = (at: number): void => {
+      this.body.local_get(STATE);
+      this.body.local_get(RECORD_POINTER);
+      this.body.load('i32.load16_u', at);
+      this.body.emit('i32.add');
+      this.body.load('i64.load', 0);
+    };
+    register(RECORD.base);
+    register(RECORD.index);
+    this.body.local_get(RECORD_POINTER);
+    this.body.load('i64.load16_u', RECORD.scale);
+    this.body.emit('i64.shl');
+    this.body.emit('i64.add');
+    this.body.local_get(RECORD_POINTER);
+    this.body.load('i64.load', RECORD.displacement);
+    this.body.emit('i64.add');
+    register(RECORD.addressMask);
+    this.body.emit('i64.and');
+    return this.take();
+  }
+  immediate(): Word {
+    this.body.local_get(RECORD_POINTER);
+    this.body.load('i64.load', RECORD.immediate);
+    return this.take();
+  }
+  immediate2(): Word {
+    this.body.local_get(RECORD_POINTER);
+    this.body.load('i64.load32_u', RECORD.immediate2);
+    return this.take();
+  }
+  read128(operand: Operand, aligned: boolean): [Word, Word] {
+    if (operand.kind === 'xmm') {
+      this.pushRegisterAddress(operand);
+      this.body.load('i64.load', 0);
+      const low = this.take();
+      this.pushRegisterAddress(operand);
+      this.body.load('i64.load', 8);
+      return [low, this.take()];
+    }
+    const address = this.effectiveAddress();
+    if (aligned) this.checkAligned(address);
+    const at = this.address('operand', address, 16, false);
+    this.body.local_get(at);
+    this.body.load('i64.load', 0);
+    const low = this.take();
+    this.body.local_get(at);
+    this.body.load('i64.load', 8);
+    return [low, this.take()];
+  }
+  write128(operand: Operand, low: Word, high: Word, aligned: boolean): void {
+    if (operand.kind === 'xmm') {
+      this.pushRegisterAddress(operand);
+      this.push(low);
+      this.body.store('i64.store', 0);
+      this.pushRegisterAddress(operand);
+      this.push(high);
+      this.body.store('i64.store', 8);
+      return;
+    }
+    const address = this.effectiveAddress();
+    if (aligned) this.checkAligned(address);
+    const at = this.address('operand', address, 16, true);
+    this.body.local_get(at);
+    this.push(low);
+    this.body.store('i64.store', 0);
+    this.body.local_get(at);
+    this.push(high);
+    this.body.store('i64.store', 8);
+    this.commit(at);
+  }
+  private checkAligned(offset: Word): void {
+    const linear = this.add(offset, this.segmentBase('operand'));
+    this.when(this.ne(this.and(linear, this.constant(15)), this.constant(0)), () => this.fault(GENERAL_PROTECTION, 0));
+  }
+
+  // --- memory ---------------------------------------------------------------------------------------------------
+
+  load(width: Width, segment: SegmentReference, offset: Word): Word {
+    const at = this.address(segment, offset, width / 8, false);
+    this.body.local_get(at);
+    this.loadFrom(width, 0);
+    this.body.free(at);
+    return this.take();
+  }
+  store(width: Width, segment: SegmentReference, offset: Word, value: Word): void {
+    const at = this.address(segment, offset, width / 8, true);
+    this.storeAt(width, at, value);
+    this.body.free(at);
+  }
+  probeStore(width: Width, segment: SegmentReference, offset: Word): void {
+    this.body.free(this.address(segment, offset, width / 8, true));
+  }
+  stackMask(): Word {
+    return this.legacy ? this.field('stackMask') : this.constant(MASK64);
+  }
+
+  private loadFrom(width: Width, offset: number): void {
+    if (width === 8) this.body.load('i64.load8_u', offset);
+    else if (width === 16) this.body.load('i64.load16_u', offset);
+    else if (width === 32) this.body.load('i64.load32_u', offset);
+    else this.body.load('i64.load', offset);
+  }
+  private storeAt(width: Width, at: number, value: Word): void {
+    this.body.local_get(at);
+    this.push(value);
+    if (width === 8) this.body.store('i64.store8', 0);
+    else if (width === 16) this.body.store('i64.store16', 0);
+    else if (width === 32) this.body.store('i64.store32', 0);
+    else this.body.store('i64.store', 0);
+    this.commit(at);
+  }
+  /** A store that went to the scratch operand is sent to its destination. */
+  private commit(at: number): void {
+    this.body.local_get(at);
+    this.body.local_get(STATE);
+    this.body.i32_const(OFFSET.storeScratch);
+    this.body.emit('i32.add');
+    this.body.emit('i32.eq');
+    this.body.if();
+    this.body.local_get(STATE);
+    this.body.call(this.imports.commitStore);
+    this.body.end();
+  }
+  private segmentBase(segment: SegmentReference): Word {
+    if (segment === 'operand') {
+      this.body.local_get(STATE);
+      this.body.local_get(RECORD_POINTER);
+      this.body.load('i32.load16_u', RECORD.segmentBase);
+      this.body.emit('i32.add');
+      this.body.load('i64.load', 0);
+      return this.take();
+    }
+    if (!this.legacy && Segment[segment] < Segment.FS) return this.constant(0);
+    return this.field('segmentBase', Segment[segment]);
+  }
+  /** Pushes 1 when an access goes through SS (its faults are #SS), else 0. */
+  private pushIsStack(segment: SegmentReference): void {
+    if (segment !== 'operand') {
+      this.body.i32_const(segment === 'SS' ? 1 : 0);
+      return;
+    }
+    this.body.local_get(RECORD_POINTER);
+    this.body.load('i32.load16_u', RECORD.segment);
+    this.body.i32_const(Segment.SS);
+    this.body.emit('i32.eq');
+  }
+  /** i32 local with the host address of an access, after all checks; leaves the handler on a fault. */
+  private address(segment: SegmentReference, offset: Word, size: number, write: boolean): number {
+    const { body } = this;
+    if (this.legacy) this.checkLegacySegment(segment, offset, size, write);
+    let linear = this.add(offset, this.segmentBase(segment));
+    if (this.legacy) linear = this.zext(32, linear);
+    const entry = body.local('i32');
+    const host = body.local('i32');
+    // entry = lookupTable + ((linear >> 12) & (entries - 1)) * entry bytes
+    body.local_get(STATE);
+    body.load('i32.load', OFFSET.lookupTable);
+    this.push(linear);
+    body.i64_const(12 - Math.log2(LOOKUP_ENTRY_BYTES));
+    body.emit('i64.shr_u');
+    body.emit('i32.wrap_i64');
+    body.i32_const((LOOKUP_ENTRIES - 1) * LOOKUP_ENTRY_BYTES);
+    body.emit('i32.and');
+    body.emit('i32.add');
+    body.local_tee(entry);
+    body.load('i64.load', write ? WRITE_TAG : READ_TAG);
+    // The page of the last byte: an access that crosses a page never matches.
+    this.push(size === 1 ? linear : this.add(linear, this.constant(size - 1)));
+    body.i64_const(-4096);
+    body.emit('i64.and');
+    body.local_get(STATE);
+    body.load('i64.load', OFFSET.tlbGeneration);
+    body.emit('i64.or');
+    body.emit('i64.eq');
+    body.if();
+    this.push(linear);
+    body.local_get(entry);
+    body.load('i64.load', ADDEND);
+    body.emit('i64.add');
+    body.emit('i32.wrap_i64');
+    body.local_set(host);
+    body.else();
+    body.local_get(STATE);
+    this.push(linear);
+    body.store('i64.store', OFFSET.slowAddress);
+    body.local_get(STATE);
+    body.i32_const(size);
+    this.pushIsStack(segment);
+    body.call(write ? this.imports.slowStore : this.imports.slowLoad);
+    body.local_tee(host);
+    body.emit('i32.eqz');
+    body.if();
+    this.leaveWithFault();
+    body.end();
+    body.end();
+    body.free(entry);
+    return host;
+  }
+  private checkLegacySegment(segment: SegmentReference, offset: Word, size: number, write: boolean): void {
+    const { body } = this;
+    const pushSegment = (): void => {
+      if (segment === 'operand') {
+        body.local_get(RECORD_POINTER);
+        body.load('i32.load16_u', RECORD.segment);
+      } else body.i32_const(Segment[segment]);
+    };
+    body.local_get(STATE);
+    pushSegment();
+    body.emit('i32.add');
+    body.load('i32.load8_u', OFFSET.segmentCheck);
+    body.if();
+    body.local_get(STATE);
+    this.push(offset);
+    body.store('i64.store', OFFSET.slowAddress);
+    body.local_get(STATE);
+    pushSegment();
+    body.i32_const(size);
+    body.i32_const(write ? 1 : 0);
+    body.call(this.imports.checkSegment);
+    body.emit('i32.eqz');
+    body.if();
+    this.leaveWithFault();
+    body.end();
+    body.end();
+  }
+  private leaveWithFault(): void {
+    this.body.i32_const(Status.FAULT);
+    this.body.return();
+  }
+
+  // --- flags ----------------------------------------------------------------------------------------------------
+
+  flags(operation: FlagOperation, width: Width, a: Word, b: Word, result: Word): void {
+    this.setFlags(flagMask(operation), flagBits(this, operation, width, a, b, result));
+  }
+  setFlags(mask: bigint, bits: Word): void {
+    const kept = this.and(this.field('rflags'), this.constant(~mask & MASK64));
+    this.setField('rflags', 0, this.or(kept, this.and(bits, this.constant(mask))));
+  }
+  readFlags(): Word {
+    return this.field('rflags');
+  }
+  flag(name: 'CF' | 'PF' | 'AF' | 'ZF' | 'SF' | 'OF' | 'DF'): Condition {
+    return this.ne(this.and(this.readFlags(), this.constant(FLAG_BITS[name])), this.constant(0));
+  }
+  condition(code: number): Condition {
+    return conditionOf(this, code, this.readFlags());
+  }
+
+  // --- control --------------------------------------------------------------------------------------------------
+
+  nextRip(): Word {
+    return this.field('rip');
+  }
+  checkTarget(target: Word): void {
+    let bad: Condition;
+    if (this.legacy) {
+      this.body.local_get(STATE);
+      this.body.load('i64.load32_u', OFFSET.segmentLimit + Segment.CS * 4);
+      bad = this.ltU(this.take(), target);
+    } else {
+      const c16 = this.constant(16);
+      bad = this.ne(this.sar(this.shl(target, c16), c16), target);
+    }
+    this.when(bad, () => this.fault(GENERAL_PROTECTION, 0));
+  }
+  jump(target: Word): void {
+    this.setField('rip', 0, target);
+    this.charge('taken_branch');
+  }
+  fault(vector: number, errorCode?: number): void {
+    const set = (name: FieldName, value: number): void => {
+      this.body.local_get(STATE);
+      this.body.i32_const(value);
+      this.body.store('i32.store', OFFSET[name]);
+    };
+    set('faultVector', vector);
+    set('faultErrorCode', errorCode ?? 0);
+    set('faultHasErrorCode', errorCode === undefined ? 0 : 1);
+    this.leaveWithFault();
+  }
+  charge(event: string): void {
+    this.setField('cycles', 0, this.add(this.field('cycles'), this.constant(this.imports.cost(event))));
+  }
+  repeat(element: () => Condition | undefined): void {
+    if (this.i.repeat === '') {
+      element();
+      return;
+    }
+    const { body } = this;
+    const width = this.i.addressSize as Width;
+    // Going on after a stop between elements is not a new start.
+    this.when(this.eq(this.field('repeatActive'), this.constant(0)), () => this.charge('string_startup'));
+    this.setField('repeatActive', 0, this.constant(0));
+    const event = `string_element_${this.i.operands[0].width}`;
+    const exit = body.block();
+    const again = body.loop();
+    this.pushCondition(this.eq(this.zext(width, this.register(RCX)), this.constant(0)));
+    body.br_if(exit);
+    const ends = element();
+    const count = this.zext(width, this.sub(this.register(RCX), this.constant(1)));
+    this.setRegister(RCX, width, count);
+    this.charge(event);
+    if (ends !== undefined) {
+      this.pushCondition(ends);
+      body.br_if(exit);
+    }
+    this.pushCondition(this.eq(count, this.constant(0)));
+    body.br_if(exit);
+    this.pushCondition(this.ltS(this.field('cycles'), this.field('deadline')));
+    body.br_if(again);
+    this.setField('repeatActive', 0, this.constant(1));
+    body.i32_const(Status.REPEAT);
+    body.return();
+    body.end();
+    body.end();
+  }
+}
