@@ -23,6 +23,17 @@ static const char *opt_find(const char *key)
     }
     return NULL;
 }
+static int opt_word(const char *key)
+{
+    for (const char *p = cmdline; *p;) {
+        const char *a = p, *k = key;
+        while (*k && *a == *k) a++, k++;
+        if (!*k && (!*a || *a == ' ')) return 1;
+        while (*p && *p != ' ') p++;
+        while (*p == ' ') p++;
+    }
+    return 0;
+}
 u64 opt_num(const char *key, u64 def)
 {
     const char *s = opt_find(key);
@@ -117,6 +128,7 @@ static long sys_poweroff(u64 code)
     if (code) panic("benchmark process failed with %u", code);
     kputs("DONE\n");
     kflush();
+    if (opt_word("nohalt")) for (;;) pv.idle();
     pv.poweroff();
     for (;;) barrier();
 }
@@ -190,6 +202,7 @@ void kmain(void)
         img_libc_end - img_libc != 24 * PAGE || img_libm_end - img_libm != 6 * PAGE) panic("image sizes");
     kprintf("CONFIG hypervisor=%s tick=%u tsc_khz=%u kfork=%u ksys=%u reps=%u iters=%u\n", hypervisor_below(), hz, tsc_khz, opt_kfork, opt_ksys,
             opt_num("reps", 5), opt_num("iters", 1));
+    if (opt_word("panic")) panic("asked for on the command line");
     struct mm *m = bench_mm();
     pv.pin(m);
     task_create(m, BIN_TEXT, STACK_TOP - 64);

@@ -73,20 +73,31 @@ void mm_walk(struct mm *mm, table_fn fn)
         }
     }
 }
+/* the address of the entry of a given level, if the tables above it exist */
+static u64 *entry_at(struct mm *mm, u64 va, int level)
+{
+    u64 *t = mm->l4;
+    for (int l = 4; l > level; l--) {
+        u64 e = t[idx(va, l)];
+        if (!(e & P_P)) return NULL;
+        t = pte_page(e);
+    }
+    return &t[idx(va, level)];
+}
+/* free_pgtables: by the VMAs' ranges, not by scanning; L1 tables first, then L2, then L3 */
 static void free_tables(struct mm *mm)
 {
-    for (int i = 0; i < 256; i++) {
-        if (!(mm->l4[i] & P_P)) continue;
-        u64 *l3 = pte_page(mm->l4[i]);
-        for (int j = 0; j < 512; j++) {
-            if (!(l3[j] & P_P)) continue;
-            u64 *l2 = pte_page(l3[j]);
-            for (int k = 0; k < 512; k++)
-                if (l2[k] & P_P) page_put(pte_page(l2[k]));
-            page_put(l2);
-        }
-        page_put(l3);
-        mm->l4[i] = 0;
+    for (int level = 2; level <= 4; level++) {
+        u64 step = 1UL << (12 + 9 * (level - 1)), done = 0;
+        for (struct vma *v = mm->vmas; v; v = v->next)
+            for (u64 va = v->start & ~(step - 1); va < v->end; va += step) {
+                if (va < done) continue;
+                done = va + step;
+                u64 *e = entry_at(mm, va, level);
+                if (!e || !(*e & P_P)) continue;
+                page_put(pte_page(*e));
+                store64(e, 0);
+            }
     }
 }
 
