@@ -69,7 +69,6 @@ interface OpcodeColumn {
 }
 
 function parseOpcodeColumn(text: string): OpcodeColumn {
-  const tokens = text.split(' ');
   const column: OpcodeColumn = {
     map: 0,
     byte: 0,
@@ -85,18 +84,9 @@ function parseOpcodeColumn(text: string): OpcodeColumn {
     addressSizes: ALL_SIZES,
     lowRegister: false,
   };
+  const tokens = text.split(' ');
   let at = 0;
-  for (; at < tokens.length; at++) {
-    const token = tokens[at] as string;
-    const prefixes = PREFIX_TOKENS.get(token);
-    if (prefixes !== undefined) column.prefixes = prefixes;
-    else if (token === 'REX.W') column.rexW = 2;
-    else if (token === 'W0') column.rexW = 1;
-    else if (token === 'REX.B0') column.noRexB = true;
-    else if (token[0] === 'o') column.operandSizes = Number(token.slice(1));
-    else if (token[0] === 'a') column.addressSizes = Number(token.slice(1));
-    else break;
-  }
+  while (parsePrefixToken(column, tokens[at] as string)) at++;
   const first = tokens[at] as string;
   if (first.startsWith('VEX.')) {
     const [, , prefix, map] = first.split('.') as [string, string, string, string];
@@ -115,7 +105,7 @@ function parseOpcodeColumn(text: string): OpcodeColumn {
   }
   const opcode = tokens[at++] as string;
   column.byte = Number.parseInt(opcode, 16);
-  column.lowRegister = opcode.endsWith('+r');
+  column.lowRegister = opcode.length > 2;
   const form = tokens[at];
   if (form === undefined) return column;
   if (form[0] === '/') {
@@ -130,6 +120,19 @@ function parseOpcodeColumn(text: string): OpcodeColumn {
     if (form.length === 2) column.rm = modrm & 7;
   }
   return column;
+}
+
+/** Takes a token that stands before the opcode; false for the first that does not. */
+function parsePrefixToken(column: OpcodeColumn, token: string): boolean {
+  const prefixes = PREFIX_TOKENS.get(token);
+  if (prefixes !== undefined) column.prefixes = prefixes;
+  else if (token === 'REX.W') column.rexW = 2;
+  else if (token === 'W0') column.rexW = 1;
+  else if (token === 'REX.B0') column.noRexB = true;
+  else if (token[0] === 'o') column.operandSizes = Number(token.slice(1));
+  else if (token[0] === 'a') column.addressSizes = Number(token.slice(1));
+  else return false;
+  return true;
 }
 
 function parseWidth(text: string, all: number): number {
@@ -337,11 +340,14 @@ class OpcodeParser {
   }
 
   private row(line: string): void {
-    const columns = line.split('|');
-    const opcode = (columns[0] as string).trim();
-    const instruction = (columns[1] as string).trim();
-    const access = columns[2]?.trim() ?? '';
-    const attributeText = columns[3]?.trim() ?? '';
+    // Columns stand between ` | `; the first space of an empty one is that of the bar before it.
+    const first = line.indexOf(' |');
+    const second = line.indexOf(' |', first + 3);
+    const third = second < 0 ? -1 : line.indexOf(' |', second + 2);
+    const opcode = line.slice(0, first);
+    const instruction = line.slice(first + 3, second < 0 ? undefined : second);
+    const access = second < 0 ? '' : line.slice(second + 3, third < 0 ? undefined : third);
+    const attributeText = third < 0 ? '' : line.slice(third + 3);
     const space = instruction.indexOf(' ');
     const attributes = this.attributesOf(attributeText);
     const column = parseOpcodeColumn(opcode);
