@@ -1,5 +1,13 @@
 /** Register state of one vCPU while it is not running: plain data, made by {@link newCpuContext}. */
-import type { SegmentState } from './cpu.ts';
+
+export interface SegmentState {
+  selector: number;
+  base: bigint;
+  /** In bytes, inclusive, after granularity. */
+  limit: number;
+  /** Descriptor bits 8..15 and 20..23 as in the second dword of a descriptor, shifted right by 8: type, S, DPL, P, AVL, L, D/B, G. */
+  attributes: number;
+}
 
 export interface CpuContext {
   gpr: BigUint64Array; // 16, encoding order

@@ -5,7 +5,7 @@
 import { type SourceFile, targetOf } from './source-graph.ts';
 
 const belowStacks = [
-  ...['base', 'wasm', 'timing', 'x86', 'memory', 'xen-abi', 'racs', 'platform', 'cpu', 'jit', 'machine'],
+  ...['base', 'wasm', 'timing', 'x86', 'memory', 'xen-abi', 'racs', 'devices', 'platform', 'cpu', 'jit', 'machine'],
   ...['xenstore', 'xen', 'dom0', 'nesting', 'services', 'debug'],
 ];
 
@@ -19,11 +19,12 @@ export const mayImport: Record<string, readonly string[]> = {
   'xen-abi': ['base'],
   racs: ['base'],
   platform: ['base', 'memory', 'x86'],
-  cpu: ['base', 'x86', 'memory', 'timing', 'wasm'],
-  jit: ['base', 'x86', 'memory', 'timing', 'wasm', 'cpu'],
-  machine: ['base', 'x86', 'memory', 'timing', 'platform', 'cpu', 'jit'],
+  devices: ['base'],
+  cpu: ['base', 'x86', 'memory', 'timing', 'wasm', 'platform'],
+  jit: ['base', 'x86', 'memory', 'timing', 'wasm', 'platform', 'cpu'],
+  machine: ['base', 'x86', 'memory', 'timing', 'devices', 'platform', 'cpu', 'jit'],
   xenstore: ['base', 'xen-abi'],
-  xen: ['base', 'x86', 'memory', 'timing', 'platform', 'xen-abi'],
+  xen: ['base', 'x86', 'memory', 'timing', 'devices', 'platform', 'xen-abi'],
   dom0: ['base', 'memory', 'xen-abi', 'xenstore'],
   nesting: ['base', 'platform', 'xen-abi', 'xen'],
   services: ['base', 'platform', 'xen-abi', 'xen', 'dom0'],

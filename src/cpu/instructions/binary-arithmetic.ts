@@ -168,8 +168,7 @@ export const binaryArithmetic: Family = (define) => {
       return;
     }
     const rax = k.register(RAX);
-    const dividend =
-      width === 8 ? k.zext(16, rax) : k.or(k.zext(width, rax), k.shl(k.zext(width, k.register(RDX)), k.constant(width)));
+    const dividend = width === 8 ? k.zext(16, rax) : k.or(k.zext(width, rax), k.shl(k.zext(width, k.register(RDX)), k.constant(width)));
     const quotient = k.divU(dividend, divisor);
     k.when(k.ne(k.zext(width, quotient), quotient), () => k.fault(DIVIDE_ERROR));
     const remainder = k.remU(dividend, divisor);
@@ -202,8 +201,7 @@ export const binaryArithmetic: Family = (define) => {
       k.setRegister(RDX, 64, k.sub(rax, k.mul(quotient, divisor)));
       return;
     }
-    const wide =
-      width === 8 ? k.sext(16, rax) : k.or(k.zext(width, rax), k.shl(k.zext(width, k.register(RDX)), k.constant(width)));
+    const wide = width === 8 ? k.sext(16, rax) : k.or(k.zext(width, rax), k.shl(k.zext(width, k.register(RDX)), k.constant(width)));
     const dividend = width === 16 ? k.sext(32, wide) : wide;
     k.when(k.both(k.eq(divisor, minusOne), k.eq(dividend, lowest)), () => k.fault(DIVIDE_ERROR));
     const quotient = k.divS(dividend, divisor);

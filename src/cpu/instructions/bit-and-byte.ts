@@ -14,8 +14,7 @@ function bitTest(change: Change): Definition {
     const mask = k.shl(k.constant(1), k.and(index, k.constant(width - 1)));
     const changed = (value: typeof mask) =>
       change === 'set' ? k.or(value, mask) : change === 'reset' ? k.and(value, k.not(mask)) : k.xor(value, mask);
-    const setCarry = (value: typeof mask) =>
-      k.setFlags(CF, k.word(k.ne(k.and(value, mask), k.constant(0))));
+    const setCarry = (value: typeof mask) => k.setFlags(CF, k.word(k.ne(k.and(value, mask), k.constant(0))));
     if (base.kind === 'memory' && offset.kind === 'register') {
       // A register offset is signed and reaches beyond the operand: the word that holds the bit is addressed.
       const words = k.sar(k.sext(width, index), k.constant(Math.log2(width)));

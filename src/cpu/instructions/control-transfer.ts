@@ -50,8 +50,7 @@ export const controlTransfer: Family = (define) => {
     const count = k.zext(width, k.sub(k.register(RCX), k.constant(1)));
     const more = k.ne(count, k.constant(0));
     const { mnemonic } = i.row;
-    const taken =
-      mnemonic === 'LOOP' ? more : k.both(more, mnemonic === 'LOOPE' ? k.flag('ZF') : k.negate(k.flag('ZF')));
+    const taken = mnemonic === 'LOOP' ? more : k.both(more, mnemonic === 'LOOPE' ? k.flag('ZF') : k.negate(k.flag('ZF')));
     const target = relativeTarget(k, i);
     k.when(taken, () => k.checkTarget(target));
     k.setRegister(RCX, width, count);

@@ -10,14 +10,5 @@ import { shiftAndRotate } from './shift-and-rotate.ts';
 import { string } from './string.ts';
 
 export function instructionDefinitions(): Definitions {
-  return collect([
-    dataTransfer,
-    binaryArithmetic,
-    logical,
-    shiftAndRotate,
-    bitAndByte,
-    controlTransfer,
-    string,
-    flagControl,
-  ]);
+  return collect([dataTransfer, binaryArithmetic, logical, shiftAndRotate, bitAndByte, controlTransfer, string, flagControl]);
 }

@@ -45,8 +45,7 @@ function rotate(body: <V, B>(k: Algebra<V, B>, width: Width, a: V, count: V) => 
 }
 
 /** Rotations through carry turn a ring of width + 1 bits. */
-const ringCount = <V, B>(k: Algebra<V, B>, width: Width, count: V): V =>
-  width < 32 ? k.remU(count, k.constant(width + 1)) : count;
+const ringCount = <V, B>(k: Algebra<V, B>, width: Width, count: V): V => (width < 32 ? k.remU(count, k.constant(width + 1)) : count);
 
 export const shiftAndRotate: Family = (define) => {
   define(
@@ -54,8 +53,7 @@ export const shiftAndRotate: Family = (define) => {
     shift((k, width, a, count) => {
       const result = k.zext(width, k.shl(a, count));
       // The bit that left last: bit `width` of the wide shift, which for 64-bit operands has to be fetched from below.
-      const carry =
-        width === 64 ? bit(k, a, k.sub(k.constant(64), count)) : bit(k, k.shl(a, count), width);
+      const carry = width === 64 ? bit(k, a, k.sub(k.constant(64), count)) : bit(k, k.shl(a, count), width);
       return { result, carry, overflow: k.xor(bit(k, result, width - 1), carry) };
     }),
   );
@@ -105,10 +103,7 @@ export const shiftAndRotate: Family = (define) => {
       const carryIn = k.word(k.flag('CF'));
       const still = k.eq(turn, k.constant(0));
       const back = k.sub(k.constant(width), turn);
-      const turned = k.or(
-        k.or(k.shl(a, turn), k.shl(carryIn, k.sub(turn, k.constant(1)))),
-        k.shr(k.shr(a, k.constant(1)), back),
-      );
+      const turned = k.or(k.or(k.shl(a, turn), k.shl(carryIn, k.sub(turn, k.constant(1)))), k.shr(k.shr(a, k.constant(1)), back));
       const result = k.select(still, a, k.zext(width, turned));
       const carry = k.select(still, carryIn, bit(k, a, back));
       return { result, carry, overflow: k.xor(bit(k, result, width - 1), carry) };
@@ -128,22 +123,24 @@ export const shiftAndRotate: Family = (define) => {
     }),
   );
 
-  const double = (left: boolean): Definition => (k, i) => {
-    const width = i.operands[0].width as Width;
-    const a = k.modify(i.operands[0]);
-    const b = k.read(i.operands[1]);
-    const count = maskedCount(k, i, 2, width);
-    const back = k.sub(k.constant(width), count);
-    const still = k.eq(count, k.constant(0));
-    const merged = left ? k.or(k.shl(a, count), k.shr(b, back)) : k.or(k.shr(a, count), k.shl(b, back));
-    const result = k.select(still, a, k.zext(width, merged));
-    k.write(i.operands[0], result);
-    k.when(k.negate(still), () => {
-      const carry = left ? bit(k, a, back) : bit(k, a, k.sub(count, k.constant(1)));
-      const overflow = bit(k, k.xor(a, result), width - 1);
-      k.setFlags(CF | OF | ZF | SF | PF, k.or(resultFlags(k, width, result), carryAndOverflow(k, carry, overflow)));
-    });
-  };
+  const double =
+    (left: boolean): Definition =>
+    (k, i) => {
+      const width = i.operands[0].width as Width;
+      const a = k.modify(i.operands[0]);
+      const b = k.read(i.operands[1]);
+      const count = maskedCount(k, i, 2, width);
+      const back = k.sub(k.constant(width), count);
+      const still = k.eq(count, k.constant(0));
+      const merged = left ? k.or(k.shl(a, count), k.shr(b, back)) : k.or(k.shr(a, count), k.shl(b, back));
+      const result = k.select(still, a, k.zext(width, merged));
+      k.write(i.operands[0], result);
+      k.when(k.negate(still), () => {
+        const carry = left ? bit(k, a, back) : bit(k, a, k.sub(count, k.constant(1)));
+        const overflow = bit(k, k.xor(a, result), width - 1);
+        k.setFlags(CF | OF | ZF | SF | PF, k.or(resultFlags(k, width, result), carryAndOverflow(k, carry, overflow)));
+      });
+    };
   define('SHLD', double(true));
   define('SHRD', double(false));
 };

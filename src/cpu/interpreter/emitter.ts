@@ -9,7 +9,7 @@
 import type { Operand } from '../../x86/instruction.ts';
 import { Segment } from '../../x86/instruction.ts';
 import type { FunctionBody } from '../../wasm/function-body.ts';
-import type { Algebra, Facts, FlagOperation, SegmentReference, Width } from '../algebra.ts';
+import type { Algebra, Facts, FlagOperation, SegmentReference, SimdOperation, Width } from '../algebra.ts';
 import { Status } from '../engine.ts';
 import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
 import { type FieldName, LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
@@ -321,6 +321,67 @@ export class Emitter implements Algebra<Word, Condition> {
     this.body.emit('i64.extend_i32_u');
     return this.take();
   }
+  f32sqrt(a: Word): Word {
+    this.push(a);
+    this.body.emit('i32.wrap_i64');
+    this.body.emit('f32.reinterpret_i32');
+    this.body.emit('f32.sqrt');
+    return this.takeF32();
+  }
+  f32ToF64(a: Word): Word {
+    this.push(a);
+    this.body.emit('i32.wrap_i64');
+    this.body.emit('f32.reinterpret_i32');
+    this.body.emit('f64.promote_f32');
+    this.body.emit('i64.reinterpret_f64');
+    return this.take();
+  }
+  f64ToF32(a: Word): Word {
+    this.push(a);
+    this.body.emit('f64.reinterpret_i64');
+    this.body.emit('f32.demote_f64');
+    return this.takeF32();
+  }
+  private takeF32(): Word {
+    this.body.emit('i32.reinterpret_f32');
+    this.body.emit('i64.extend_i32_u');
+    return this.take();
+  }
+  f64FromInteger(a: Word): Word {
+    this.push(a);
+    this.body.emit('f64.convert_i64_s');
+    this.body.emit('i64.reinterpret_f64');
+    return this.take();
+  }
+  f32FromInteger(a: Word): Word {
+    this.push(a);
+    this.body.emit('f32.convert_i64_s');
+    return this.takeF32();
+  }
+  f64ToInteger(a: Word, truncate: boolean): Word {
+    this.push(a);
+    this.body.emit('f64.reinterpret_i64');
+    if (!truncate) this.body.emit('f64.nearest');
+    this.body.emit('i64.trunc_sat_f64_s');
+    return this.take();
+  }
+  simd(operation: SimdOperation, a: readonly [Word, Word], b: readonly [Word, Word]): [Word, Word] {
+    for (const [low, high] of [a, b]) {
+      this.push(low);
+      this.body.emit('i64x2.splat');
+      this.push(high);
+      this.body.emit_lane('i64x2.replace_lane', 1);
+    }
+    this.body.emit(operation);
+    const vector = this.body.local('v128');
+    this.body.local_tee(vector);
+    this.body.emit_lane('i64x2.extract_lane', 0);
+    const low = this.take();
+    this.body.local_get(vector);
+    this.body.emit_lane('i64x2.extract_lane', 1);
+    this.body.free(vector);
+    return [low, this.take()];
+  }
   host(name: string, ...args: Word[]): Word {
     for (let n = 0; n < 3; n++) this.push(args[n] ?? this.constant(0));
     this.body.call(this.imports.hostFunction(name));
@@ -422,6 +483,16 @@ export class Emitter implements Algebra<Word, Condition> {
     this.body.local_get(RECORD_POINTER);
     this.body.load('i64.load32_u', RECORD.immediate2);
     return this.take();
+  }
+  readXmm(operand: Operand, half: 0 | 1): Word {
+    this.pushRegisterAddress(operand);
+    this.body.load('i64.load', half * 8);
+    return this.take();
+  }
+  writeXmm(operand: Operand, half: 0 | 1, value: Word): void {
+    this.pushRegisterAddress(operand);
+    this.push(value);
+    this.body.store('i64.store', half * 8);
   }
   read128(operand: Operand, aligned: boolean): [Word, Word] {
     if (operand.kind === 'xmm') {

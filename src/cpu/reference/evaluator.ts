@@ -3,17 +3,22 @@
  * Readable before fast; every other engine is compared with it.
  */
 import { type MemoryOperand, NO_REGISTER, type Operand, RIP_REGISTER, Segment } from '../../x86/instruction.ts';
-import type { Algebra, Facts, FlagOperation, SegmentReference, Width } from '../algebra.ts';
+import type { Algebra, Facts, FlagOperation, SegmentReference, SimdOperation, Width } from '../algebra.ts';
 import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
+import { BINARY32, BINARY64 } from '../float/binary-format.ts';
+import { fromInteger, toInteger } from '../float/conversion.ts';
 import { HOST_FUNCTIONS } from '../host-functions.ts';
 import type { Processor } from '../processor.ts';
 import { type FieldName, OFFSET } from '../state.ts';
 import { MemoryAccess } from './memory-access.ts';
+import { evaluateSimd } from './simd.ts';
 
 const MASK64 = 0xffff_ffff_ffff_ffffn;
 const MASK: Readonly<Record<number, bigint>> = { 8: 0xffn, 16: 0xffffn, 32: 0xffff_ffffn, 64: MASK64 };
 const FLAG_BITS = { CF, PF, AF, ZF, SF, OF, DF } as const;
 const RCX = 1;
+/** MXCSR with all exceptions masked. */
+const ROUND_TO_NEAREST = 0x1f80;
 
 /** Thrown to leave a definition at a fault that is already recorded in the state. One object: no stack is captured. */
 export const FAULT = Object.freeze({ fault: true });
@@ -154,14 +159,42 @@ export class Evaluator implements Algebra<bigint, boolean> {
     const y = this.toF64(b);
     return { less: x < y, equal: x === y, unordered: Number.isNaN(x) || Number.isNaN(y) };
   }
-  f32(operation: 'add' | 'sub' | 'mul' | 'div', a: bigint, b: bigint): bigint {
-    const read = (bits: bigint): number => {
-      this.float.setUint32(0, Number(bits & 0xffff_ffffn));
-      return this.float.getFloat32(0);
-    };
-    // One operation on single values rounded from double is exactly the single operation (double has enough bits).
-    this.float.setFloat32(0, arithmetic(operation, read(a), read(b)));
+  private toF32(bits: bigint): number {
+    this.float.setUint32(0, Number(bits & 0xffff_ffffn));
+    return this.float.getFloat32(0);
+  }
+  private fromF32(value: number): bigint {
+    this.float.setFloat32(0, value);
     return BigInt(this.float.getUint32(0));
+  }
+  f32(operation: 'add' | 'sub' | 'mul' | 'div', a: bigint, b: bigint): bigint {
+    // One operation on single values rounded from double is exactly the single operation (double has enough bits).
+    return this.fromF32(arithmetic(operation, this.toF32(a), this.toF32(b)));
+  }
+  f32sqrt(a: bigint): bigint {
+    return this.fromF32(Math.sqrt(this.toF32(a)));
+  }
+  f32ToF64(a: bigint): bigint {
+    return this.fromF64(this.toF32(a));
+  }
+  f64ToF32(a: bigint): bigint {
+    return this.fromF32(this.toF64(a));
+  }
+  f64FromInteger(a: bigint): bigint {
+    return this.fromF64(Number(BigInt.asIntN(64, a)));
+  }
+  f32FromInteger(a: bigint): bigint {
+    return fromInteger(BINARY32, a, ROUND_TO_NEAREST).bits;
+  }
+  f64ToInteger(a: bigint, truncate: boolean): bigint {
+    const value = this.toF64(a);
+    if (Number.isNaN(value)) return 0n;
+    if (value >= 2 ** 63) return 0x7fff_ffff_ffff_ffffn;
+    if (value < -(2 ** 63)) return 1n << 63n;
+    return toInteger(BINARY64, a, 64, truncate, ROUND_TO_NEAREST).bits;
+  }
+  simd(operation: SimdOperation, a: readonly [bigint, bigint], b: readonly [bigint, bigint]): [bigint, bigint] {
+    return evaluateSimd(operation, a, b);
   }
   host(name: string, ...args: bigint[]): bigint {
     return HOST_FUNCTIONS[name](args[0] ?? 0n, args[1] ?? 0n, args[2] ?? 0n);
@@ -224,6 +257,12 @@ export class Evaluator implements Algebra<bigint, boolean> {
   }
   immediate2(): bigint {
     return BigInt(this.instruction.immediate2);
+  }
+  readXmm(operand: Operand, half: 0 | 1): bigint {
+    return this.field('xmm', operand.index * 2 + half);
+  }
+  writeXmm(operand: Operand, half: 0 | 1, value: bigint): void {
+    this.setField('xmm', operand.index * 2 + half, value);
   }
   read128(operand: Operand, aligned: boolean): [bigint, bigint] {
     if (operand.kind === 'xmm') return [this.field('xmm', operand.index * 2), this.field('xmm', operand.index * 2 + 1)];

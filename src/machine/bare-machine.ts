@@ -1,0 +1,213 @@
+/**
+ * The bare machine: RAM, processors, the small PC's devices, and the loop that runs them. Hypervisors run on it through
+ * platform/, and the Baseline runs a kernel on it directly.
+ *
+ * Time: each processor has its own cycle counter. The runnable one with the smallest counter runs next, for at most a
+ * quantum; a halted one skips to its next event. Devices follow the clock of processor 0.
+ */
+import { Decoder } from '../x86/decode.ts';
+import { PhysicalMemory } from '../memory/physical-memory.ts';
+import type { CostModel, TranslationModel } from '../timing/model.ts';
+import type { Bus } from '../cpu/bus.ts';
+import type { CpuidModel } from '../cpu/cpuid/model.ts';
+import { type Engine, Status } from '../cpu/engine.ts';
+import { instructionDefinitions } from '../cpu/instructions/index.ts';
+import { InterpreterEngine } from '../cpu/interpreter/engine.ts';
+import { type MachineLayout, machineLayout } from '../cpu/layout.ts';
+import { Processor } from '../cpu/processor.ts';
+import { ReferenceEngine } from '../cpu/reference/engine.ts';
+import { run } from '../cpu/run.ts';
+import { PcDevices } from '../devices/pc-devices.ts';
+import { RequestedInterrupts } from './requested-interrupts.ts';
+
+export type EngineName = 'reference' | 'interpreter';
+
+export interface BareMachineOptions {
+  readonly cpuCount: number;
+  /** Multiple of 64 KiB. */
+  readonly memoryBytes: number;
+  readonly engine: EngineName;
+  readonly costs: CostModel;
+  readonly newTranslation: () => TranslationModel;
+  readonly cpuid: CpuidModel;
+  readonly tscKhz: number;
+  /** Bytes that the guest writes to the serial port. */
+  readonly transmit: (byte: number) => void;
+  readonly unknownPort?: (port: number, write: boolean) => void;
+}
+
+/** Why {@link BareMachine.run} returned. */
+export type RunEnd =
+  | { reason: 'power-off' }
+  | { reason: 'debug-exit'; code: number }
+  | { reason: 'triple-fault'; cpu: number }
+  | { reason: 'deadlock' }
+  | { reason: 'limit' }
+  | { reason: 'stopped' };
+
+/** Cycles that one processor may run ahead of the others. */
+const QUANTUM_CYCLES = 100_000n;
+const TWELFTHS = 12n;
+
+export class BareMachine implements Bus {
+  readonly layout: MachineLayout;
+  readonly memory: PhysicalMemory;
+  readonly processors: Processor[] = [];
+  readonly engine: Engine;
+  readonly devices: PcDevices;
+  readonly tscKhz: number;
+  /** Vectors requested of each processor by timers and other processors. */
+  readonly requested: RequestedInterrupts[] = [];
+  private end: RunEnd | undefined;
+
+  constructor(options: BareMachineOptions) {
+    this.layout = machineLayout(options.cpuCount, options.memoryBytes);
+    this.tscKhz = options.tscKhz;
+    const pages = this.layout.wasmPages;
+    const wasm = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.memory = new PhysicalMemory(wasm, this.layout.ramBase, options.memoryBytes);
+    for (let index = 0; index < options.cpuCount; index++) {
+      new Processor({
+        index,
+        memory: this.memory,
+        stateBase: this.layout.cpuBase(index),
+        bus: this,
+        costs: options.costs,
+        translation: options.newTranslation(),
+        cpuid: options.cpuid,
+        peers: this.processors,
+      });
+      this.requested.push(new RequestedInterrupts());
+    }
+    const decoder = new Decoder(options.cpuid.features);
+    const definitions = instructionDefinitions();
+    this.engine =
+      options.engine === 'reference'
+        ? new ReferenceEngine(definitions, decoder, options.costs)
+        : new InterpreterEngine(this.layout, this.memory, definitions, decoder, options.costs);
+    this.devices = new PcDevices({
+      tscKhz: options.tscKhz,
+      transmit: options.transmit,
+      powerOff: (code) => this.stop(code === undefined ? { reason: 'power-off' } : { reason: 'debug-exit', code }),
+      ...(options.unknownPort === undefined ? {} : { unknownPort: options.unknownPort }),
+    });
+  }
+
+  /** Ends the run at the next instruction boundary. */
+  stop(end: RunEnd): void {
+    this.end ??= end;
+    for (const processor of this.processors) {
+      processor.stopRequested = true;
+      processor.breakRun();
+    }
+  }
+
+  /** Instructions retired by all processors. */
+  get instructions(): bigint {
+    return this.processors.reduce((sum, processor) => sum + processor.state.get('instructions'), 0n);
+  }
+
+  /** Runs until the guest ends it, everything waits for nothing, or the instruction count reaches the limit. */
+  run(maxInstructions = 1n << 62n): RunEnd {
+    this.end = undefined;
+    for (const processor of this.processors) processor.stopRequested = false;
+    for (;;) {
+      const processor = this.next();
+      if (processor === undefined) return { reason: 'deadlock' };
+      this.runOnce(processor);
+      if (this.end !== undefined) return this.end;
+      if (this.instructions >= maxInstructions) return { reason: 'limit' };
+    }
+  }
+
+  // --- Bus ------------------------------------------------------------------------------------------------------
+
+  readPort(port: number, size: 1 | 2 | 4): number {
+    return this.devices.read(port, size, this.processors[0].cycles);
+  }
+  writePort(port: number, size: 1 | 2 | 4, value: number): void {
+    this.devices.write(port, size, value, this.processors[0].cycles);
+    this.updateInterruptLine(0);
+    // The timer may have got an earlier deadline.
+    this.processors[0].breakRun();
+  }
+  readMemory(_address: number, size: 1 | 2 | 4 | 8): bigint {
+    return (1n << BigInt(size * 8)) - 1n;
+  }
+  writeMemory(): void {
+    // Nobody answers.
+  }
+  acknowledgeInterrupt(cpu: number): number | undefined {
+    const vector = this.requested[cpu].take() ?? (cpu === 0 && this.devices.pic.pending ? this.devices.pic.acknowledge() : undefined);
+    this.updateInterruptLine(cpu);
+    return vector;
+  }
+
+  /** Requests `vector` of a processor: timers, inter-processor interrupts. */
+  requestInterrupt(cpu: number, vector: number): void {
+    this.requested[cpu].add(vector);
+    this.updateInterruptLine(cpu);
+    this.processors[cpu].breakRun();
+  }
+
+  // --- the loop -------------------------------------------------------------------------------------------------
+
+  private updateInterruptLine(cpu: number): void {
+    const line = this.requested[cpu].any || (cpu === 0 && this.devices.pic.pending);
+    this.processors[cpu].state.set32('pendingInterrupt', line ? 1 : 0);
+  }
+
+  /** Next event of a processor by itself, in cycles. */
+  private nextEvent(processor: Processor): bigint | undefined {
+    const device = processor.index === 0 ? this.devices.nextEvent() : undefined;
+    const timer = processor.timerDeadline;
+    if (device === undefined) return timer;
+    return timer === undefined || device < timer ? device : timer;
+  }
+
+  /** The processor that runs next: of those that can do something, the one whose clock is behind. */
+  private next(): Processor | undefined {
+    let best: Processor | undefined;
+    let bestTime = 0n;
+    for (const processor of this.processors) {
+      let time = processor.cycles;
+      if (processor.state.get32('halted') !== 0 && processor.state.get32('pendingInterrupt') === 0) {
+        const event = this.nextEvent(processor);
+        if (event === undefined) continue;
+        if (event > time) time = event;
+      }
+      if (best === undefined || time < bestTime) {
+        best = processor;
+        bestTime = time;
+      }
+    }
+    return best;
+  }
+
+  private runOnce(processor: Processor): void {
+    const { state } = processor;
+    const event = this.nextEvent(processor);
+    if (state.get32('halted') !== 0 && state.get32('pendingInterrupt') === 0 && event !== undefined) {
+      const wake = event * TWELFTHS;
+      if (state.get('cycles') < wake) state.set('cycles', wake);
+    }
+    this.takeEvents(processor);
+    let until = (processor.cycles + QUANTUM_CYCLES) * TWELFTHS;
+    const following = this.nextEvent(processor);
+    if (following !== undefined && following * TWELFTHS < until) until = following * TWELFTHS;
+    const status = run(processor, this.engine, until);
+    if (status === Status.SHUTDOWN) this.stop({ reason: 'triple-fault', cpu: processor.index });
+    if (status === Status.STOP && this.end === undefined) this.end = { reason: 'stopped' };
+  }
+
+  /** Turns what is due by the processor's clock into interrupt requests. */
+  private takeEvents(processor: Processor): void {
+    const now = processor.cycles;
+    if (processor.index === 0) this.devices.advance(now);
+    if (processor.timerDeadline !== undefined && processor.timerDeadline <= now) {
+      processor.timerDeadline = undefined;
+      this.requested[processor.index].add(processor.timerVector);
+    }
+    this.updateInterruptLine(processor.index);
+  }
+}
