@@ -3,7 +3,7 @@
  * second page of an instruction that crosses a page each time that it is executed.
  */
 import type { Decoder } from '../x86/decode.ts';
-import { Exception } from '../x86/exceptions.ts';
+import { Vector } from '../x86/exceptions.ts';
 import { type CodeMode, type Instruction, Segment } from '../x86/instruction.ts';
 import { fetchBytes, fetchCode } from './mmu/access.ts';
 import type { Processor } from './processor.ts';
@@ -27,7 +27,7 @@ export function fetchLinear(processor: Processor): bigint {
 export function syncFetchPage(processor: Processor): boolean {
   const { state } = processor;
   if (state.get32('codeMode') !== 64 && state.u64[RIP] > BigInt(state.get32('segmentLimit', Segment.CS))) {
-    processor.faultWithCode(Exception.GP, 0);
+    processor.faultWithCode(Vector.GP, 0);
     return false;
   }
   const linear = fetchLinear(processor);
@@ -66,9 +66,9 @@ export function fetchInstruction(processor: Processor, decoder: Decoder, crossin
   }
   if (typeof result !== 'string') {
     if (mode === 64 || withinCodeSegment(processor, result.length)) return result;
-    processor.faultWithCode(Exception.GP, 0);
-  } else if (result === 'undefined') processor.fault(Exception.UD);
-  else processor.faultWithCode(Exception.GP, 0);
+    processor.faultWithCode(Vector.GP, 0);
+  } else if (result === 'undefined') processor.fault(Vector.UD);
+  else processor.faultWithCode(Vector.GP, 0);
   return undefined;
 }
 

@@ -17,9 +17,8 @@ import { InstructionCosts } from '../instruction-cost.ts';
 import type { MachineLayout } from '../layout.ts';
 import { markCodeFrame, unmarkCodeFrame } from '../mmu/lookup-table.ts';
 import { commitStore, prepareStore, slowLoad } from '../mmu/access.ts';
-import { checkSegment } from '../mode.ts';
+import { checkSegment } from '../mmu/segmentation.ts';
 import type { Processor } from '../processor.ts';
-import { OFFSET } from '../state.ts';
 import { executeSystem } from '../system/execute.ts';
 import { handlerModule, type HandlerServices, hostFunctionImports } from './handlers.ts';
 import { BLOCK_HEADER_BYTES, loopModule } from './loop.ts';
@@ -76,7 +75,7 @@ export class InterpreterEngine implements Engine {
       slowStore: (_state, size, stack) => prepareStore(this.current, this.slowAddress(), size, stack !== 0),
       commitStore: () => commitStore(this.current),
       checkSegment: (_state, segment, size, write) =>
-        checkSegment(this.current, segment as SegmentIndex, this.slowAddress(), size, write !== 0) ? 1 : 0,
+        checkSegment(this.current, segment as SegmentIndex, Number(this.slowAddress()), size, write !== 0) ? 1 : 0,
     };
     const instance = new WebAssembly.Instance(new WebAssembly.Module(loopModule(layout)), {
       e: {

@@ -4,7 +4,7 @@
  */
 import type { SegmentIndex } from '../../x86/instruction.ts';
 import { commitStore, prepareStore, slowLoad } from '../mmu/access.ts';
-import { checkSegment } from '../mode.ts';
+import { checkSegment } from '../mmu/segmentation.ts';
 import type { Processor } from '../processor.ts';
 import { LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
 
@@ -38,7 +38,7 @@ export class MemoryAccess {
   }
 
   checkSegment(segment: SegmentIndex, offset: bigint, size: number, write: boolean): boolean {
-    return checkSegment(this.processor, segment, offset, size, write);
+    return checkSegment(this.processor, segment, Number(offset), size, write);
   }
 
   read(address: number, size: number): bigint {
