@@ -25,6 +25,8 @@ export interface TranslationRequest {
   vpid: number;
   /** Log2 size of the smallest leaf of all stages: what one TLB entry covers. 12, 21, 22 or 30. */
   pageShift: number;
+  /** Log2 size of the first-stage leaf alone: says for how much each upper level stands. */
+  leafShift: number;
   /** Entries read by the first stage, 0 (no paging) to 4. */
   levels: number;
   /** Machine address of each entry read, root first. */
@@ -48,6 +50,7 @@ export function newTranslationRequest(): TranslationRequest {
     global: false,
     vpid: 0,
     pageShift: 12,
+    leafShift: 12,
     levels: 0,
     entries: new Float64Array(4),
     guestEntries: new Float64Array(4),
@@ -62,8 +65,12 @@ export function newTranslationRequest(): TranslationRequest {
 export interface TranslationModel {
   /** Cost of the translation; fills the TLB. */
   lookup(request: TranslationRequest): number;
-  /** One access of host code to a synthetic page of its own (named by platform/cpu.ts SyntheticPage). */
-  touch(page: string, index: number, vpid: number, secondStages: number): number;
+  /**
+   * One access of host code to a synthetic page of its own (named by platform/cpu.ts SyntheticPage).
+   * `guestShift`: log2 size of the second-stage leaves of the domain that the host code runs in, ignored without second
+   * stages. `global`: CR4.PGE is on, so that the hypervisor's pages are global.
+   */
+  touch(page: string, index: number, vpid: number, secondStages: number, guestShift: number, global: boolean): number;
   /** MOV CR3: drops what is not global. */
   flushNonGlobal(vpid: number): void;
   /** CR4.PGE toggled, CR0.PG changed and the like: drops global entries too. Second-stage caches stay. */
@@ -78,9 +85,16 @@ export interface TranslationModel {
 
 /** Receives everything that is charged, by name; the sum of all parts is the cycle counter's advance outside instruction rows. */
 export interface CostLedger {
-  charge(event: string, count: number, twelfths: number): void;
-  /** The processor goes from one privilege level to another; `cycles` (twelfths) until here belong to the former. */
-  privilege(from: number, to: number, cycles: bigint): void;
+  /**
+   * `event` is a name of the cost table, or `translation` for what {@link TranslationModel} answered.
+   * `layer`: the platform layer of the hypervisor that pays (PlatformCpu.layer); undefined = the code that runs now.
+   */
+  charge(event: string, count: number, twelfths: number, layer?: number): void;
+  /**
+   * The processor goes from one privilege level to another; cycles (twelfths) and instructions until here belong to the
+   * former. Both are the processor's counters, not differences.
+   */
+  privilege(from: number, to: number, cycles: bigint, instructions: bigint): void;
 }
 
 /** Everything is free: for tests, and for machines whose time does not matter. */
