@@ -5,7 +5,7 @@
 import { type SourceFile, targetOf } from './source-graph.ts';
 
 const belowStacks = [
-  ...['base', 'wasm', 'timing', 'x86', 'memory', 'xen-abi', 'racs', 'devices', 'platform', 'cpu', 'jit', 'machine'],
+  ...['base', 'wasm', 'timing', 'x86', 'memory', 'xen-abi', 'racs', 'devices', 'boot', 'platform', 'cpu', 'jit', 'machine'],
   ...['xenstore', 'xen', 'dom0', 'nesting', 'services', 'debug'],
 ];
 
@@ -20,12 +20,13 @@ export const mayImport: Record<string, readonly string[]> = {
   racs: ['base'],
   platform: ['base', 'memory', 'x86'],
   devices: ['base'],
+  boot: ['base'],
   cpu: ['base', 'x86', 'memory', 'timing', 'wasm', 'platform'],
   jit: ['base', 'x86', 'memory', 'timing', 'wasm', 'platform', 'cpu'],
   machine: ['base', 'x86', 'memory', 'timing', 'devices', 'platform', 'cpu', 'jit'],
   xenstore: ['base', 'xen-abi'],
   xen: ['base', 'x86', 'memory', 'timing', 'devices', 'platform', 'xen-abi'],
-  dom0: ['base', 'memory', 'xen-abi', 'xenstore'],
+  dom0: ['base', 'boot', 'memory', 'xen-abi', 'xenstore'],
   nesting: ['base', 'platform', 'xen-abi', 'xen'],
   services: ['base', 'platform', 'xen-abi', 'xen', 'dom0'],
   debug: ['base', 'x86', 'platform'],
