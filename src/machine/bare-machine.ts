@@ -5,6 +5,7 @@
  * Time: each processor has its own cycle counter. The runnable one with the smallest counter runs next, for at most a
  * quantum; a halted one skips to its next event. Devices follow the clock of processor 0.
  */
+import type { SaveWriter } from '../base/persist.ts';
 import { Decoder } from '../x86/decode.ts';
 import { PhysicalMemory } from '../memory/physical-memory.ts';
 import type { CostModel, TranslationModel } from '../timing/model.ts';
@@ -17,6 +18,7 @@ import { type MachineLayout, machineLayout } from '../cpu/layout.ts';
 import { Processor } from '../cpu/processor.ts';
 import { ReferenceEngine } from '../cpu/reference/engine.ts';
 import { run } from '../cpu/run.ts';
+import { saveProcessor } from '../cpu/save.ts';
 import { PcDevices } from '../devices/pc-devices.ts';
 import { RequestedInterrupts } from './requested-interrupts.ts';
 
@@ -117,6 +119,19 @@ export class BareMachine implements Bus {
       this.runOnce(processor);
       if (this.end !== undefined) return this.end;
       if (this.instructions >= maxInstructions) return { reason: 'limit' };
+    }
+  }
+
+  /** Everything that decides what happens next, the same on every engine. */
+  save(writer: SaveWriter): void {
+    writer.section('machine', 1, () => {
+      writer.u32(this.processors.length);
+      writer.plain({ devices: this.devices.save(), requested: this.requested.map((requests) => requests.save()) });
+      writer.raw(new Uint8Array(this.memory.memory.buffer, this.layout.ramBase, this.layout.ramBytes));
+    });
+    for (const processor of this.processors) {
+      saveProcessor(writer, processor);
+      processor.translation.save?.(writer);
     }
   }
 

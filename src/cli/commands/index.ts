@@ -19,4 +19,6 @@ export interface CommandEntry {
   load: () => Promise<CommandModule>;
 }
 
-export const commands: readonly CommandEntry[] = [];
+export const commands: readonly CommandEntry[] = [
+  { command: 'run <image>', describe: 'Run one guest in one stack', load: () => import('./run.ts') },
+];

@@ -1,0 +1,134 @@
+/**
+ * Runs the benchmark guest in a stack and turns what it printed into measurements. The guest reads its own time (RDTSC in
+ * user mode) around each repetition and prints both values; at each RDTSC the processor's ledger is copied, so that a
+ * repetition's cycles come with their parts, which sum to it exactly. Nothing is computed other than by running the guest.
+ */
+import { BackendError } from '../base/errors.ts';
+import { differenceOf, type LedgerCounts, type Part } from '../timing/ledger.ts';
+import { buildStack } from './build-stack.ts';
+import type { StackOptions } from './stack.ts';
+
+/** Rows by the names that the guest's command line and console use. */
+export const ROW_NAMES = {
+  'double-div': 'double div',
+  'null-call': 'null call',
+  'fork-proc': 'fork proc',
+  'page-fault': 'page fault',
+  'ctx-2p0k': '2p/0K',
+} as const;
+export type GuestRow = keyof typeof ROW_NAMES;
+
+export interface Repetition {
+  readonly row: GuestRow;
+  readonly repetition: number;
+  /** Operations timed. */
+  readonly operations: number;
+  /** Twelfths of a cycle of all operations, the method's own overhead taken off. */
+  readonly twelfths: number;
+  /** Parts of `twelfths`, summing to it. */
+  readonly parts: readonly Part[];
+}
+
+export interface StackMeasurement {
+  readonly stack: StackOptions['stack'];
+  readonly repetitions: readonly Repetition[];
+  /** The guest's own counts, as printed: lines COUNT, PERITER and TICKS. */
+  readonly countLines: readonly string[];
+  readonly console: string;
+  readonly instructions: bigint;
+  readonly cycles: bigint;
+  readonly stateHash: string;
+}
+
+export interface MeasureOptions extends Omit<StackOptions, 'console' | 'commandLine'> {
+  readonly rows: readonly GuestRow[];
+  readonly repetitions: number;
+  /** Scale of the iteration counts. Default 1. */
+  readonly iterations?: number;
+  readonly kSys: number;
+  readonly kFork: number;
+  /** Ticks a second of the guest. Default: the guest's own (1000 native, 250 PV). */
+  readonly tick?: number;
+  readonly withHash?: boolean;
+}
+
+const CYCLES_PER_TWELFTH = 12;
+/** A guest that loops for ever is stopped here. */
+const MAX_INSTRUCTIONS = 4_000_000_000n;
+
+export function measureStack(options: MeasureOptions): StackMeasurement {
+  let text = '';
+  const decoder = new TextDecoder('latin1');
+  const words = [
+    `rows=${options.rows.join(',')}`,
+    `reps=${options.repetitions}`,
+    `iters=${options.iterations ?? 1}`,
+    `kfork=${Math.round(options.kFork)}`,
+    `ksys=${Math.round(options.kSys)}`,
+  ];
+  if (options.tick !== undefined) words.push(`tick=${options.tick}`);
+  const stack = buildStack({
+    ...options,
+    commandLine: words.join(' '),
+    console: (bytes) => {
+      text += decoder.decode(bytes);
+    },
+  });
+  const { guestProcessor: processor, ledger } = stack;
+  const snapshots = new Map<bigint, LedgerCounts>();
+  processor.onTimestamp = (value) => {
+    snapshots.set(value, ledger.snapshot(processor.state.get('cycles'), processor.state.get('instructions')));
+  };
+  const end = stack.run(MAX_INSTRUCTIONS);
+  if (end.reason !== 'power-off') {
+    const why = end.reason === 'crash' ? `crashed: ${end.report}` : end.reason;
+    throw new BackendError(
+      'GUEST_FAILED',
+      `${options.stack}: the benchmark guest did not finish (${why}); its console ends: ${text.slice(-300)}`,
+    );
+  }
+  const lines = text.split(/\r?\n/);
+  return {
+    stack: options.stack,
+    repetitions: lines
+      .filter((line) => line.startsWith('ROW '))
+      .map((line) => repetitionOf(line, snapshots, (counts) => ledger.parts(counts))),
+    countLines: lines.filter((line) => /^(COUNT|PERITER|TICKS) /.test(line)),
+    console: text,
+    instructions: stack.instructions,
+    cycles: processor.cycles,
+    stateHash: options.withHash === false ? '' : stack.stateHash(),
+  };
+}
+
+/** The repetition in the middle by time: what the table shows. */
+export function medianRepetition(repetitions: readonly Repetition[]): Repetition {
+  const ordered = [...repetitions].sort((a, b) => a.twelfths / a.operations - b.twelfths / b.operations);
+  return ordered[(ordered.length - 1) >> 1];
+}
+
+/** Cycles of one operation. */
+export function cyclesPerOperation(repetition: Repetition): number {
+  return repetition.twelfths / repetition.operations / CYCLES_PER_TWELFTH;
+}
+
+function repetitionOf(line: string, snapshots: ReadonlyMap<bigint, LedgerCounts>, partsOf: (counts: LedgerCounts) => Part[]): Repetition {
+  const [, row, ...fields] = line.split(' ');
+  const values = new Map(fields.map((field) => field.split('=') as [string, string]));
+  const between = (from: string, to: string): LedgerCounts => differenceOf(snapshotAt(values.get(from)), snapshotAt(values.get(to)));
+  const snapshotAt = (value: string | undefined): LedgerCounts => {
+    const counts = value === undefined ? undefined : snapshots.get(BigInt(value));
+    if (counts === undefined) throw new BackendError('GUEST_OUTPUT', `no time stamp ${value} was read, though the guest printed: ${line}`);
+    return counts;
+  };
+  let counts = between('t0', 't1');
+  if (values.has('o0')) counts = differenceOf(between('o0', 'o1'), counts);
+  if (!(row in ROW_NAMES)) throw new BackendError('GUEST_OUTPUT', `unknown row in: ${line}`);
+  return {
+    row: row as GuestRow,
+    repetition: Number(values.get('rep')),
+    operations: Number(values.get('ops')),
+    twelfths: counts.time,
+    parts: partsOf(counts),
+  };
+}
