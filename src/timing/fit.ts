@@ -7,7 +7,7 @@
 import type { FittedFile, FitResidual } from './fitted-file.ts';
 import { cellKey, cellsOf, type CellId, type FitPlan, restrictPlan, targetValue } from './fit-plan.ts';
 import { parameterNames, parameters, type ParameterName, type ParameterValues } from './parameters.ts';
-import { valueOf } from './published.ts';
+import { inRowUnit } from './published.ts';
 import { type LinearCell, solveParameters } from './solve.ts';
 
 /** What one run of a cell says, per iteration of its benchmark. */
@@ -98,7 +98,7 @@ function residualsOf(plan: FitPlan, measured: ReadonlyMap<string, LinearCell>): 
   return plan.solves.flatMap(({ parameter, targets }) =>
     targets.map((target) => {
       const published = targetValue(target);
-      const value = valueOf(target.row, measured.get(cellKey(target))!.cycles);
+      const value = inRowUnit(target.row, measured.get(cellKey(target))!.cycles);
       return {
         parameter,
         row: target.row,

@@ -8,7 +8,7 @@
  * Sources: AGNER = Agner Fog, instruction tables, 2021-08-17, Nehalem (Westmere class).
  */
 
-import { assumed, type CostRow, sourced, twelfthsPerCycle } from './cost-row.ts';
+import { assumed, type CostRow, sourced } from './cost-row.ts';
 import type { CostModel } from './model.ts';
 
 const agner = 'AGNER, Nehalem';
@@ -85,14 +85,13 @@ const implicitAccesses: Readonly<Record<string, readonly [number, number]>> = {
 
 /**
  * Constant cost of an instruction form, in twelfths of a cycle. Taken branches and elements of repeated string
- * instructions come on top, charged as they happen (`taken_branch`, `string_element_64`).
+ * instructions come on top, charged as they happen (`taken_branch`, `string_startup`, `string_element_64`).
  */
 export function instructionTwelfths(costs: CostModel, form: InstructionForm): number {
   const { cost, mnemonic, access } = form.row;
   if (chargedElsewhere.has(cost)) return 0;
-  if (cost === 'string') {
-    if (form.repeat !== '') return costs.cost('string_startup');
-  }
+  // Under a repeat prefix the start and each element are charged as they happen.
+  if (cost === 'string' && form.repeat !== '') return 0;
   let [loads, stores] = implicitAccesses[mnemonic] ?? [0, 0];
   form.operands.forEach((operand, i) => {
     if (operand.kind !== 'memory') return;
@@ -111,5 +110,3 @@ export function instructionTwelfths(costs: CostModel, form: InstructionForm): nu
 export function isCostClass(name: string): boolean {
   return chargedElsewhere.has(name) || instructionCosts.some((row) => row.name === name);
 }
-
-export const wholeTwelfths = (cycles: number): number => Math.round(cycles * twelfthsPerCycle);

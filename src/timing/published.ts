@@ -109,7 +109,7 @@ export function cyclesOf(row: string, value: number): number {
 }
 
 /** Cycles as a value in the row's unit. */
-export function valueOf(row: string, cycles: number): number {
+export function inRowUnit(row: string, cycles: number): number {
   return cycles / clockGhz / (unitOf(row) === 'ns' ? 1 : 1000);
 }
 
