@@ -24,7 +24,9 @@ export interface Domain {
   readonly createFlags: number;
   readonly ssidref: number;
 
-  /** Exactly as many slots as the domain may have; VCPUOP_initialise or setvcpucontext brings them to life. */
+  /** createdomain's max_vcpus; XEN_DOMCTL_max_vcpus, which must name the same number, creates them all. */
+  readonly maxVcpus: number;
+  /** Empty until then; VCPUOP_initialise or setvcpucontext brings them to life. */
   readonly vcpus: Vcpu[];
 
   // Memory account, in frames. Frames are found by FrameTable.owner.
@@ -56,8 +58,8 @@ export interface Domain {
 
   /** XEN_DOMCTL_pausedomain and the builder's hold; the domain runs at 0. */
   pauseCount: number;
-  /** Of the pauses above, the one that the toolstack owns. */
-  pausedByController: boolean;
+  /** Of the pauses above, those that the toolstack owns. */
+  controllerPauses: number;
   /** Set when all vCPUs have stopped (SCHEDOP_shutdown, a crash). */
   shutDown: boolean;
   shutdownCode: number; // 8 bits; 0xff while running

@@ -1,0 +1,41 @@
+/**
+ * HYPERVISOR_multicall (13): runs a list of hypercalls and writes each result into its entry. It goes on after entries
+ * that fail; an entry that leaves without a result (iret, the end of the domain) ends it there (XSA-213).
+ * Source: Xen public/xen.h struct multicall_entry.
+ */
+
+import { EFAULT } from '../../xen-abi/errno.ts';
+import { multicall_entry } from '../../xen-abi/xen.ts';
+import { guestArrayOk, loadFromGuest } from '../guest-access.ts';
+import { storeField } from './arguments.ts';
+import { callHypercall } from './dispatch.ts';
+import type { Hypercall } from './table.ts';
+
+export const multicall: Hypercall = {
+  number: 13,
+  name: 'multicall',
+  argumentCount: 2,
+  // Entries charge their own rows (timing-model §4: multicall{stack_switch} is one row of its own); the list's entry
+  // and exit are those of an empty call.
+  handler(hypervisor, vcpu, args) {
+    const [list = 0n, count = 0n] = args;
+    const abi = vcpu.domain.addressSize;
+    const size = multicall_entry.size(abi);
+    const calls = BigInt.asUintN(32, count);
+    if (!guestArrayOk(vcpu, list, calls, size)) return BigInt(-EFAULT);
+    for (let i = 0n; i < calls; i++) {
+      const address = list + i * BigInt(size);
+      const bytes = loadFromGuest(hypervisor, vcpu, address, size);
+      if (bytes === undefined) return BigInt(-EFAULT);
+      const entry = multicall_entry.read(bytes, abi);
+      const entryArgs = [entry.arg0, entry.arg1, entry.arg2, entry.arg3, entry.arg4, entry.arg5];
+      let outcome = callHypercall(hypervisor, vcpu, entry.op, entryArgs, false);
+      // A continuation inside a list goes on at once.
+      while (outcome === 'restart') outcome = callHypercall(hypervisor, vcpu, entry.op, entryArgs, false);
+      if (outcome === 'no-result') return 'no-result';
+      const stored = storeField(hypervisor, vcpu, address, multicall_entry, 'result', BigInt.asUintN(abi, outcome));
+      if (stored < 0) return BigInt(stored);
+    }
+    return 0n;
+  },
+};
