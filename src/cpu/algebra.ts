@@ -28,6 +28,16 @@ export type FlagOperation =
 /** Segment of an access: a fixed register, or the one in effect for the instruction's memory operand. */
 export type SegmentReference = 'ES' | 'CS' | 'SS' | 'DS' | 'FS' | 'GS' | 'operand';
 
+/** Operations on two vectors that both instances have. */
+export type SimdOperation =
+  | `i8x16.${'add' | 'sub' | 'add_sat_s' | 'add_sat_u' | 'sub_sat_s' | 'sub_sat_u' | 'min_s' | 'min_u' | 'max_s' | 'max_u'}`
+  | `i8x16.${'avgr_u' | 'eq' | 'gt_s' | 'narrow_i16x8_s' | 'narrow_i16x8_u' | 'swizzle'}`
+  | `i16x8.${'add' | 'sub' | 'add_sat_s' | 'add_sat_u' | 'sub_sat_s' | 'sub_sat_u' | 'min_s' | 'min_u' | 'max_s' | 'max_u'}`
+  | `i16x8.${'avgr_u' | 'eq' | 'gt_s' | 'mul' | 'narrow_i32x4_s' | 'narrow_i32x4_u'}`
+  | `i32x4.${'add' | 'sub' | 'min_s' | 'min_u' | 'max_s' | 'max_u' | 'eq' | 'gt_s' | 'mul' | 'dot_i16x8_s'}`
+  | `i32x4.extmul_${'low' | 'high'}_i16x8_${'s' | 'u'}`
+  | `i64x2.${'add' | 'sub' | 'eq' | 'gt_s'}`;
+
 /** Pure functions of host code for what WebAssembly has no short form of; bodies in host-functions.ts. */
 export type HostFunction = string;
 
@@ -79,6 +89,16 @@ export interface Algebra<V, B> {
   f64sqrt(a: V): V;
   f64ltOrEq(a: V, b: V): { less: B; equal: B; unordered: B };
   f32(operation: 'add' | 'sub' | 'mul' | 'div', a: V, b: V): V;
+  f32sqrt(a: V): V;
+  f32ToF64(a: V): V;
+  f64ToF32(a: V): V;
+  /** From a signed word, rounded to nearest. */
+  f64FromInteger(a: V): V;
+  f32FromInteger(a: V): V;
+  /** To a signed word, truncating or to nearest even; what does not fit saturates and NaN gives 0. */
+  f64ToInteger(a: V, truncate: boolean): V;
+  /** Two words as one vector: lanes, operations and saturation as the WebAssembly instruction of this name. */
+  simd(operation: SimdOperation, a: readonly [V, V], b: readonly [V, V]): [V, V];
   host(name: HostFunction, ...args: V[]): V;
 
   // Registers: 0..15 in encoding order.
@@ -99,6 +119,9 @@ export interface Algebra<V, B> {
   effectiveAddress(): V;
   immediate(): V;
   immediate2(): V;
+  /** One half (0 low, 1 high) of an xmm register operand. */
+  readXmm(operand: Operand, half: 0 | 1): V;
+  writeXmm(operand: Operand, half: 0 | 1, value: V): void;
   /** 128-bit operands (xmm registers or memory), halves low first. */
   read128(operand: Operand, aligned: boolean): [low: V, high: V];
   write128(operand: Operand, low: V, high: V, aligned: boolean): void;

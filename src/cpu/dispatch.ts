@@ -8,6 +8,8 @@ export function definitionOf(definitions: Definitions, i: Instruction): Definiti
   for (const operand of i.operands) {
     // MOV, PUSH and POP of these registers load hidden state or need privilege. PUSH of a selector is a plain store.
     if (operand.kind === 'segment' || operand.kind === 'control' || operand.kind === 'debug') return undefined;
+    // Many mnemonics of SSE2 also exist with MMX registers.
+    if (operand.kind === 'mmx') return undefined;
   }
   return definitions.get(i.row.mnemonic);
 }

@@ -63,8 +63,12 @@ export class Processor {
   timerDeadline: bigint | undefined;
   timerVector = 0;
 
+  /** Cycle count (twelfths) at which the current run returns. */
+  until = 0n;
   /** Asks the run loop to return STOP at the next instruction boundary. */
   stopRequested = false;
+  /** A triple fault stopped the processor for good. */
+  shutDown = false;
   /** Positive while an exit runs in the middle of an instruction: contexts must not be replaced then. */
   insideInstruction = 0;
   /** An exit ran in the middle of an instruction: `GuestControl.onBoundary` is due. */
@@ -83,15 +87,17 @@ export class Processor {
     this.costs = options.costs;
     this.translation = options.translation;
     this.cpuid = options.cpuid;
+    // MXCSR.MM exists with misaligned SSE mode only (APM 2 §4.2.2).
+    this.state.set('mxcsrMask', this.cpuid.features.has('MISALIGNSSE') ? 0x2ffffn : 0xffffn);
     this.peers = options.peers ?? [];
     this.peers.push(this);
   }
 
-  /** Charges `count` events of one name to the cycle counter. */
-  charge(event: string, count = 1): void {
+  /** Charges `count` events of one name to the cycle counter; `layer` is that of the hypervisor that pays, if one does. */
+  charge(event: string, count = 1, layer?: number): void {
     const twelfths = this.costs.cost(event) * count;
     this.state.u64[CYCLES] += BigInt(twelfths);
-    this.ledger?.charge(event, count, twelfths);
+    this.ledger?.charge(event, count, twelfths, layer);
   }
 
   /** Whole cycles since reset. */
@@ -124,6 +130,15 @@ export class Processor {
   /** Ends the engine's run at the next instruction boundary, so that the run loop looks at interrupts again. */
   breakRun(): void {
     this.state.set('deadline', 0n);
+  }
+
+  /**
+   * Makes the run loop return DEADLINE at the next instruction boundary: after anything outside the processor that may
+   * have moved the next event closer (a device access, a timer).
+   */
+  endRun(): void {
+    this.until = 0n;
+    this.breakRun();
   }
 
   /** Who owns ring 0 of the code that runs now, when that is host code. */

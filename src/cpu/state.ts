@@ -110,7 +110,8 @@ const FIELDS = [
   ['apicBase', 'u64', 1],
   ['miscEnable', 'u64', 1],
   // Floating point.
-  ['mxcsr', 'u32', 1],
+  ['mxcsr', 'u64', 1], // 32 bits; a word, so that definitions read it as a field
+  ['mxcsrMask', 'u64', 1], // bits that MXCSR has, by CPUID model
   ['fpuControl', 'u32', 1],
   ['fpuStatus', 'u32', 1],
   ['fpuTag', 'u32', 1],
@@ -139,9 +140,25 @@ export const FIELD_TABLE: readonly (readonly [FieldName, FieldType, number])[] =
 
 /** Fields that belong to an engine or hold constants: left out of snapshots and hashes. */
 export const TRANSIENT_FIELDS: ReadonlySet<FieldName> = new Set<FieldName>([
-  'zero', 'flatBase', 'addressMask', 'deadline', 'lookupTable', 'fetchTable', 'codeBase', 'exitReason', 'faultVector',
-  'faultErrorCode', 'faultHasErrorCode', 'faultAddress', 'slowAddress', 'slowStore', 'loadScratch', 'storeScratch',
-  'segmentCheck', 'stackMask',
+  'zero',
+  'flatBase',
+  'addressMask',
+  'deadline',
+  'lookupTable',
+  'fetchTable',
+  'codeBase',
+  'exitReason',
+  'faultVector',
+  'faultErrorCode',
+  'faultHasErrorCode',
+  'faultAddress',
+  'slowAddress',
+  'slowStore',
+  'loadScratch',
+  'storeScratch',
+  'segmentCheck',
+  'stackMask',
+  'mxcsrMask',
 ]);
 
 /**

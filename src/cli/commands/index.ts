@@ -20,5 +20,10 @@ export interface CommandEntry {
 }
 
 export const commands: readonly CommandEntry[] = [
+  {
+    command: 'vectors <dir>',
+    describe: 'run golden instruction vectors on the engines',
+    load: () => import('./vectors.ts'),
+  },
   { command: 'run <image>', describe: 'Run one guest in one stack', load: () => import('./run.ts') },
 ];

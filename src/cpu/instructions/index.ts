@@ -7,8 +7,17 @@ import { dataTransfer } from './data-transfer.ts';
 import { flagControl } from './flag-control.ts';
 import { logical } from './logical.ts';
 import { shiftAndRotate } from './shift-and-rotate.ts';
+import { sseArithmetic } from './sse-arithmetic.ts';
+import { sseComparison } from './sse-comparison.ts';
+import { sseConversion } from './sse-conversion.ts';
+import { sseDataTransfer } from './sse-data-transfer.ts';
+import { sseInteger } from './sse-integer.ts';
+import { sseLogical } from './sse-logical.ts';
+import { sseShuffle } from './sse-shuffle.ts';
 import { string } from './string.ts';
 
 export function instructionDefinitions(): Definitions {
-  return collect([dataTransfer, binaryArithmetic, logical, shiftAndRotate, bitAndByte, controlTransfer, string, flagControl]);
+  const general = [dataTransfer, binaryArithmetic, logical, shiftAndRotate, bitAndByte, controlTransfer, string, flagControl];
+  const sse = [sseDataTransfer, sseArithmetic, sseComparison, sseConversion, sseLogical, sseShuffle, sseInteger];
+  return collect([...general, ...sse]);
 }

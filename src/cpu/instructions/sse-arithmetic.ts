@@ -1,0 +1,151 @@
+/**
+ * Floating-point arithmetic of SSE and SSE2 (SDM 1 §5.5.1.2, §5.6.1.2), with the horizontal forms of SSE3 and ROUNDxx of
+ * SSE4.1. An element takes the fast path, WebAssembly's own operation, when it can raise nothing that MXCSR does not
+ * hold already: no operand is denormal and the result is normal, or a zero that is exact.
+ */
+import type { Algebra, Definition, Facts } from '../algebra.ts';
+import type { Family } from '../definition.ts';
+import {
+  compute,
+  type Define,
+  type Element,
+  elementsOf,
+  type ElementWidth,
+  inexactIsFree,
+  readScalar,
+  sseDefine,
+  vectorOf,
+  writeScalar,
+  writeVector,
+} from './sse-state.ts';
+
+type Binary = 'add' | 'sub' | 'mul' | 'div';
+type Operation = Binary | 'sqrt' | 'min' | 'max';
+
+/** Encodings without sign, doubled: of the smallest normal number, and of infinity. */
+export const SMALLEST_NORMAL = { 32: 1n << 24n, 64: 1n << 53n } as const;
+export const INFINITE = { 32: 0xffn << 24n, 64: 0x7ffn << 53n } as const;
+
+/** Twice the encoding without its sign: order of magnitude as an integer. */
+export function magnitude<V, B>(k: Algebra<V, B>, width: ElementWidth, a: V): V {
+  return k.zext(width, k.shl(a, k.constant(1)));
+}
+export function notDenormal<V, B>(k: Algebra<V, B>, width: ElementWidth, magnitude: V): B {
+  return k.negate(k.ltU(k.sub(magnitude, k.constant(1)), k.constant(SMALLEST_NORMAL[width] - 1n)));
+}
+/** Neither denormal nor NaN. */
+export function ordinary<V, B>(k: Algebra<V, B>, width: ElementWidth, magnitude: V): B {
+  return k.both(notDenormal(k, width, magnitude), k.negate(k.ltU(k.constant(INFINITE[width]), magnitude)));
+}
+/** Normal, and not the smallest normal number, to which a tiny value may have been rounded. */
+export function safelyNormal<V, B>(k: Algebra<V, B>, width: ElementWidth, magnitude: V): B {
+  const low = SMALLEST_NORMAL[width] + 1n;
+  return k.ltU(k.sub(magnitude, k.constant(low)), k.constant(INFINITE[width] - low));
+}
+
+/** a < b, of ordinary numbers. */
+export function less<V, B>(k: Algebra<V, B>, width: ElementWidth, a: V, b: V): B {
+  return width === 64 ? k.f64ltOrEq(a, b).less : k.f64ltOrEq(k.f32ToF64(a), k.f32ToF64(b)).less;
+}
+
+function element<V, B>(k: Algebra<V, B>, width: ElementWidth, operation: Operation, mxcsr: V, a: V, b: V): Element<V, B> {
+  const exact = `f${width}.${operation}`;
+  const ma = magnitude(k, width, a);
+  const mb = magnitude(k, width, b);
+  if (operation === 'min' || operation === 'max') {
+    const fast = k.both(ordinary(k, width, ma), ordinary(k, width, mb));
+    const first = operation === 'min' ? less(k, width, a, b) : less(k, width, b, a);
+    return { fast, value: k.select(first, a, b), exact, a, b };
+  }
+  const value =
+    operation === 'sqrt'
+      ? width === 64
+        ? k.f64sqrt(a)
+        : k.f32sqrt(a)
+      : width === 64
+        ? k.f64(operation, a, b)
+        : k.f32(operation, a, b);
+  const mr = magnitude(k, width, value);
+  const zero = k.constant(0);
+  const isZero = (m: V): B => k.eq(m, zero);
+  // A sum that is zero is exact; a product, quotient or root is exactly zero when an operand is.
+  const exactZero =
+    operation === 'add' || operation === 'sub'
+      ? isZero(mr)
+      : k.both(isZero(mr), operation === 'mul' ? k.either(isZero(ma), isZero(mb)) : isZero(ma));
+  const operands = k.both(notDenormal(k, width, ma), notDenormal(k, width, mb));
+  const result = k.either(safelyNormal(k, width, mr), exactZero);
+  return { fast: k.both(inexactIsFree(k, mxcsr), k.both(operands, result)), value, exact, a, b };
+}
+
+function scalar(width: ElementWidth, operation: Operation): Definition {
+  return (k, i) => {
+    const [destination, source] = i.operands;
+    const b = readScalar(k, source, width);
+    const a = operation === 'sqrt' ? b : readScalar(k, destination, width);
+    const mxcsr = k.field('mxcsr');
+    compute(k, mxcsr, [element(k, width, operation, mxcsr, a, b)], ([value]) => writeScalar(k, destination, width, value));
+  };
+}
+
+function packed(width: ElementWidth, operation: Operation): Definition {
+  return (k, i) => {
+    const [destination, source] = i.operands;
+    const b = elementsOf(k, width, k.read128(source, true));
+    const a = operation === 'sqrt' ? b : elementsOf(k, width, k.read128(destination, true));
+    const mxcsr = k.field('mxcsr');
+    const elements = a.map((x, n) => element(k, width, operation, mxcsr, x, b[n]));
+    compute(k, mxcsr, elements, (values) => writeVector(k, destination, vectorOf(k, width, values)));
+  };
+}
+
+/** Horizontal operations take neighbours of one operand; ADDSUB subtracts in even elements. */
+function acrossElements(width: ElementWidth, kind: 'hadd' | 'hsub' | 'addsub'): Definition {
+  return (k, i) => {
+    const [destination, source] = i.operands;
+    const b = elementsOf(k, width, k.read128(source, true));
+    const a = elementsOf(k, width, k.read128(destination, true));
+    const mxcsr = k.field('mxcsr');
+    const both = [...a, ...b];
+    const elements = a.map((x, n) => {
+      if (kind === 'addsub') return element(k, width, n % 2 === 0 ? 'sub' : 'add', mxcsr, x, b[n]);
+      return element(k, width, kind === 'hadd' ? 'add' : 'sub', mxcsr, both[n * 2], both[n * 2 + 1]);
+    });
+    compute(k, mxcsr, elements, (values) => writeVector(k, destination, vectorOf(k, width, values)));
+  };
+}
+
+function rounded<V, B>(k: Algebra<V, B>, width: ElementWidth, a: V, control: V): Element<V, B> {
+  const never = k.ne(k.constant(0), k.constant(0));
+  return { fast: never, value: a, exact: `f${width}.round`, a, b: a, control };
+}
+
+function defineRounding(define: Define, width: ElementWidth, suffix: string): void {
+  const control = <V, B>(k: Algebra<V, B>, _: Facts): V => k.and(k.immediate(), k.constant(15));
+  define(`ROUNDS${suffix}`, (k, i) => {
+    const a = readScalar(k, i.operands[1], width);
+    const one = rounded(k, width, a, control(k, i));
+    compute(k, k.field('mxcsr'), [one], ([value]) => writeScalar(k, i.operands[0], width, value));
+  });
+  define(`ROUNDP${suffix}`, (k, i) => {
+    const elements = elementsOf(k, width, k.read128(i.operands[1], true)).map((a) => rounded(k, width, a, control(k, i)));
+    compute(k, k.field('mxcsr'), elements, (values) => writeVector(k, i.operands[0], vectorOf(k, width, values)));
+  });
+}
+
+export const sseArithmetic: Family = (plain) => {
+  const define = sseDefine(plain);
+  for (const operation of ['add', 'sub', 'mul', 'div', 'sqrt', 'min', 'max'] as const) {
+    const name = operation.toUpperCase();
+    define(`${name}SS`, scalar(32, operation));
+    define(`${name}SD`, scalar(64, operation));
+    define(`${name}PS`, packed(32, operation));
+    define(`${name}PD`, packed(64, operation));
+  }
+  for (const kind of ['hadd', 'hsub', 'addsub'] as const) {
+    define(`${kind.toUpperCase()}PS`, acrossElements(32, kind));
+    define(`${kind.toUpperCase()}PD`, acrossElements(64, kind));
+  }
+  defineRounding(define, 32, 'S');
+  defineRounding(define, 64, 'D');
+};

@@ -1,0 +1,142 @@
+/**
+ * What all SSE instructions have in common: whether they may execute at all, raising exceptions by MXCSR, scalar and
+ * vector operands. Sources: SDM 1 §11.5 (exceptions), SDM 2A §2.4 Tables 2-18 to 2-24 (exception conditions), SDM 3A §2.5.
+ */
+import type { Operand } from '../../x86/instruction.ts';
+import type { Algebra, Definition, Width } from '../algebra.ts';
+import type { Family } from '../definition.ts';
+import { Mxcsr, MxcsrFlag } from '../float/binary-format.ts';
+
+const INVALID_OPCODE = 6;
+const DEVICE_NOT_AVAILABLE = 7;
+const SIMD_FLOATING_POINT = 19;
+const CR0_EM = 4;
+const CR0_TS = 8;
+const CR4_OSFXSR = 0x200;
+const CR4_OSXMMEXCPT = 0x400;
+
+export type Vector<V> = [low: V, high: V];
+export type Define = Parameters<Family>[0];
+
+/** #UD with CR0.EM or without CR4.OSFXSR, then #NM with CR0.TS. */
+export function checkSse<V, B>(k: Algebra<V, B>): void {
+  const zero = k.constant(0);
+  const cr0 = k.and(k.field('cr0'), k.constant(CR0_EM | CR0_TS));
+  const cr4 = k.and(k.not(k.field('cr4')), k.constant(CR4_OSFXSR));
+  k.when(k.ne(k.or(cr0, cr4), zero), () => {
+    k.when(k.ne(k.or(k.and(cr0, k.constant(CR0_EM)), cr4), zero), () => k.fault(INVALID_OPCODE));
+    k.fault(DEVICE_NOT_AVAILABLE);
+  });
+}
+
+/** A `define` whose bodies begin with {@link checkSse}. */
+export const sseDefine =
+  (define: Define): Define =>
+  (mnemonics, body) =>
+    define(mnemonics, (k, i) => {
+      checkSse(k);
+      body(k, i);
+    });
+
+/**
+ * Sets flags in MXCSR, and faults when one of them is not masked. Conditions found before the computation (IE, DE, ZE)
+ * end the instruction before the others are looked for, in all elements (SDM 1 §11.5.3).
+ */
+export function raise<V, B>(k: Algebra<V, B>, mxcsr: V, flags: V): void {
+  const zero = k.constant(0);
+  const unmasked = k.and(flags, k.not(k.shr(mxcsr, k.constant(7))));
+  k.when(k.ne(unmasked, zero), () => {
+    const before = k.constant(MxcsrFlag.IE | MxcsrFlag.DE | MxcsrFlag.ZE);
+    const early = k.ne(k.and(unmasked, before), zero);
+    k.setField('mxcsr', 0, k.or(mxcsr, k.select(early, k.and(flags, before), flags)));
+    const delivered = k.ne(k.and(k.field('cr4'), k.constant(CR4_OSXMMEXCPT)), zero);
+    k.when(
+      delivered,
+      () => k.fault(SIMD_FLOATING_POINT),
+      () => k.fault(INVALID_OPCODE),
+    );
+  });
+  k.setField('mxcsr', 0, k.or(mxcsr, flags));
+}
+
+/** Nothing but an inexact result can happen, and that is already recorded: round to nearest, all masked, PE set, no DAZ or FZ. */
+export function inexactIsFree<V, B>(k: Algebra<V, B>, mxcsr: V): B {
+  const relevant = Mxcsr.MASKS | Mxcsr.RC | Mxcsr.FZ | Mxcsr.DAZ | MxcsrFlag.PE;
+  return k.eq(k.and(mxcsr, k.constant(relevant)), k.constant(Mxcsr.MASKS | MxcsrFlag.PE));
+}
+
+export type ElementWidth = 32 | 64;
+
+/** One element of a floating-point operation: what it comes to when `fast` holds, and the exact function for when not. */
+export interface Element<V, B> {
+  readonly fast: B;
+  readonly value: V;
+  readonly exact: string;
+  readonly a: V;
+  readonly b: V;
+  /** Goes to bits 63:32 of the exact function's MXCSR argument. */
+  readonly control?: V;
+}
+
+/** Computes all elements, raises their exceptions together, then commits. */
+export function compute<V, B>(k: Algebra<V, B>, mxcsr: V, elements: Element<V, B>[], commit: (values: V[]) => void): void {
+  const fast = elements.map((element) => element.fast).reduce((all, one) => k.both(all, one));
+  k.when(
+    fast,
+    () => commit(elements.map(({ value }) => value)),
+    () => {
+      const exact = (suffix: string) =>
+        elements.map(({ exact, a, b, control }) => {
+          const environment = control === undefined ? mxcsr : k.or(mxcsr, k.shl(control, k.constant(32)));
+          return k.host(exact + suffix, a, b, environment);
+        });
+      const flags = exact('.flags').reduce((all, one) => k.or(all, one));
+      raise(k, mxcsr, flags);
+      commit(exact(''));
+    },
+  );
+}
+
+export function readScalar<V, B>(k: Algebra<V, B>, operand: Operand, width: ElementWidth): V {
+  return operand.kind === 'xmm' ? k.zext(width, k.readXmm(operand, 0)) : k.read(operand);
+}
+
+/** Replaces the lowest element of a register. */
+export function writeScalar<V, B>(k: Algebra<V, B>, operand: Operand, width: ElementWidth, value: V): void {
+  if (width === 64) k.writeXmm(operand, 0, value);
+  else k.writeXmm(operand, 0, k.or(k.and(k.readXmm(operand, 0), k.constant(0xffff_ffff_0000_0000n)), k.zext(32, value)));
+}
+
+/** Elements of a vector, lowest first, zero-extended. */
+export function elementsOf<V, B>(k: Algebra<V, B>, width: Width, vector: Vector<V>): V[] {
+  const elements: V[] = [];
+  for (const half of vector) {
+    for (let at = 0; at < 64; at += width) elements.push(k.zext(width, k.shr(half, k.constant(at))));
+  }
+  return elements;
+}
+
+/** A vector of elements, whose bits above the width are ignored. */
+export function vectorOf<V, B>(k: Algebra<V, B>, width: Width, elements: readonly V[]): Vector<V> {
+  const half = 64 / width;
+  const join = (from: number): V =>
+    elements
+      .slice(from, from + half)
+      .map((element, n) => k.shl(n === half - 1 ? element : k.zext(width, element), k.constant(n * width)))
+      .reduce((all, one) => k.or(all, one));
+  return [join(0), join(half)];
+}
+
+export function writeVector<V, B>(k: Algebra<V, B>, operand: Operand, [low, high]: Vector<V>): void {
+  k.writeXmm(operand, 0, low);
+  k.writeXmm(operand, 1, high);
+}
+
+/** Body for `destination = f(destination, source)` on whole vectors. */
+export function vectorOperation(f: <V, B>(k: Algebra<V, B>, a: Vector<V>, b: Vector<V>) => Vector<V>): Definition {
+  return (k, i) => {
+    const b = k.read128(i.operands[1], true);
+    const a = k.read128(i.operands[0], true);
+    writeVector(k, i.operands[0], f(k, a, b));
+  };
+}
