@@ -4,13 +4,11 @@
  * Source: Xen public/xen.h (DOMID_SELF, DOMID_IO, DOMID_XEN).
  */
 import { EPERM, ESRCH } from '../../xen-abi/errno.ts';
+import { DOMID_IO, DOMID_SELF, DOMID_XEN } from '../../xen-abi/xen.ts';
 import type { Domain } from '../domain.ts';
 import { Owner } from '../frame-table.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 
-export const DOMID_SELF = 0x7ff0;
-export const DOMID_IO = 0x7ff1;
-export const DOMID_XEN = 0x7ff2;
 
 /** Domain id, Owner.io or Owner.xen; or -ESRCH, -EPERM. */
 export function resolveOwner(hypervisor: Hypervisor, caller: Domain, domid: number): number {

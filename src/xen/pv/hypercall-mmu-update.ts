@@ -2,31 +2,28 @@
  * HYPERVISOR_mmu_update (1): an array of {ptr, val}, each a checked change of one page-table entry by the machine
  * address of the entry, or of one M2P entry.
  * Errors: -EFAULT array or done pointer; -ESRCH unknown domain; -EPERM no rights, or frames of others where the caller's
- * own are asked for; -EINVAL frame not the domain's or of a wrong type; -ENOSYS unknown command; those of update-entry.ts.
+ * own are asked for; -EINVAL frame not the domain's or of a wrong type; those of update-entry.ts.
  * Source: Xen public/xen.h HYPERVISOR_mmu_update, MMU_*.
  */
-import { EINVAL, ENOSYS, EPERM } from '../../xen-abi/errno.ts';
+import { EINVAL, EPERM } from '../../xen-abi/errno.ts';
+import { Hypercall, MMU_MACHPHYS_UPDATE, MMU_PT_UPDATE_PRESERVE_AD } from '../../xen-abi/xen.ts';
 import { FrameFlag, PageType, pageTypeNames } from '../frame-table.ts';
 import type { HypercallResult } from '../hypercall/table.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { runBatch } from './batch.ts';
-import { Cost } from './cost-rows.ts';
+import { Cost, mmuUpdate as levelRows } from './cost-rows.ts';
 import { resolveOwner } from './foreign-domain.ts';
 import { FRAME_BYTES } from './guest-entry.ts';
 import type { PageTables } from './page-tables.ts';
 import { proceedWith } from './proceed.ts';
 import { updateL1, updateUpper } from './update-entry.ts';
 
-const MMU_NORMAL_PT_UPDATE = 0;
-const MMU_MACHPHYS_UPDATE = 1;
-const MMU_PT_UPDATE_PRESERVE_AD = 2;
 const commandNames = ['NORMAL_PT_UPDATE', 'MACHPHYS_UPDATE', 'PT_PRESERVE_AD', 'PT_UPDATE_NO_TRANSLATE'];
 
 export function mmuUpdate(tables: PageTables, hypervisor: Hypervisor, vcpu: Vcpu, args: readonly bigint[]): HypercallResult {
   const caller = vcpu.domain;
   const cpu = hypervisor.cpuOf(vcpu);
-  tables.payer = cpu;
   const selector = Number(BigInt.asUintN(32, args[3] ?? 0n));
   const foreign = selector & 0xffff;
   const tableDomid = selector >>> 16;
@@ -38,6 +35,10 @@ export function mmuUpdate(tables: PageTables, hypervisor: Hypervisor, vcpu: Vcpu
   if (tableOwner === undefined) return BigInt(-EPERM); // Owner.io and Owner.xen have no tables
   if (pageOwner < 0) return BigInt(pageOwner);
   let charged = false;
+  const charge = (row: string): void => {
+    cpu.charge(charged ? Cost.mmuUpdateNext : row);
+    charged = true;
+  };
 
   const update = (request: DataView): number => {
     const pointer = request.getBigUint64(0, true);
@@ -49,21 +50,22 @@ export function mmuUpdate(tables: PageTables, hypervisor: Hypervisor, vcpu: Vcpu
     const { frames } = tables;
     if (command === MMU_MACHPHYS_UPDATE) {
       hypervisor.operation(vcpu, `mmu_update entry: ${name}`);
+      cpu.touch('frame-table', frame);
+      charge(Cost.mmuUpdateMachphys);
       if (tableOwner !== caller) return -EPERM;
       if (!frames.getPage(frame, pageOwner)) return -EINVAL;
       hypervisor.m2p.write(frame, request.getBigUint64(8, true));
       frames.putPage(frame);
       return 0;
     }
-    if (command !== MMU_NORMAL_PT_UPDATE && command !== MMU_PT_UPDATE_PRESERVE_AD && command !== 3) return -ENOSYS;
+    // NORMAL, PRESERVE_AD and NO_TRANSLATE: a PV guest's frames need no translation.
     if ((pointer & 4n) !== 0n || !frames.getPage(frame, tableOwner.id)) return -EINVAL;
     cpu.touch('frame-table', frame);
-    cpu.charge(Cost.mmuUpdateL1);
-    charged = true;
     const index = Number((pointer & 0xfffn) >> 3n);
     const preserveAd = command === MMU_PT_UPDATE_PRESERVE_AD;
     const inUse = (frames.typeReferences[frame] as number) > 0 && frames.has(frame, FrameFlag.validated);
     const type = inUse ? (frames.type[frame] as PageType) : PageType.none;
+    charge(levelRows[type <= PageType.l4 ? type : 0] as string);
     hypervisor.operation(vcpu, `mmu_update entry: ${name} on page type ${pageTypeNames[type === PageType.none ? PageType.writable : type]}`);
     let result = -EINVAL;
     switch (type) {
@@ -89,9 +91,8 @@ export function mmuUpdate(tables: PageTables, hypervisor: Hypervisor, vcpu: Vcpu
     frames.putPage(frame);
     return result;
   };
-  const result = runBatch(hypervisor, vcpu, args, 16, update, proceedWith(hypervisor, vcpu, args));
+  const result = runBatch(hypervisor, vcpu, args, 16, update, proceedWith(hypervisor, vcpu, Hypercall.mmu_update, args));
   if (!charged) cpu.charge(Cost.nullHypercall);
-  tables.payer = undefined;
   return result;
 }
 

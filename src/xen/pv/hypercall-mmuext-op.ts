@@ -6,6 +6,7 @@
  * Source: Xen public/xen.h HYPERVISOR_mmuext_op, MMUEXT_*.
  */
 import { EACCES, EINVAL, ENOSYS, EOPNOTSUPP, EPERM } from '../../xen-abi/errno.ts';
+import { Hypercall } from '../../xen-abi/xen.ts';
 import { FrameFlag, PageType } from '../frame-table.ts';
 import { guestRangeOk } from '../guest-access.ts';
 import type { HypercallResult } from '../hypercall/table.ts';
@@ -41,7 +42,6 @@ export function mmuextOp(
     cpu.charge(Cost.nullHypercall);
     return BigInt(owner);
   }
-  tables.payer = cpu;
   let charged = false;
   const charge = (row: string): void => {
     cpu.charge(row);
@@ -63,8 +63,10 @@ export function mmuextOp(
       case 1:
       case 2:
       case 3:
+        charge(Cost.pin);
         return pin(tables, frame, owner, (PageType.l1 + command) as PageType);
       case 4:
+        charge(Cost.unpin);
         return unpin(tables, frame, owner);
       case 5:
         charge(Cost.newBaseptr);
@@ -90,8 +92,10 @@ export function mmuextOp(
         return flushVcpus(runningVcpus(vcpu.domain), command === 11 ? arg1 : undefined);
       case 12:
       case 18:
+        charge(Cost.mmuextOp);
         return mayChooseCacheability(vcpu.domain) ? 0 : -EACCES;
       case 13:
+        charge(Cost.mmuextOp);
         if (arg2 > MAX_LDT_ENTRIES || (arg1 & 0xfffn) !== 0n || !guestRangeOk(vcpu, arg1, arg2 * 8n)) return -EINVAL;
         descriptors.setLdt(vcpu, arg1, Number(arg2));
         return 0;
@@ -100,9 +104,11 @@ export function mmuextOp(
         return setUserRoot(tables, vcpu, arg1 === 0n ? 0 : frame);
       case 16:
       case 17:
+        charge(Cost.mmuextOp);
         return fill(command === 17, frame, arg2);
       case 19:
       case 20:
+        charge(Cost.mmuextOp);
         return -EOPNOTSUPP;
       default:
         return -ENOSYS;
@@ -132,9 +138,8 @@ export function mmuextOp(
     return result < 0 ? -EINVAL : 0;
   };
 
-  const result = runBatch(hypervisor, vcpu, args, 24, operate, proceedWith(hypervisor, vcpu, args));
+  const result = runBatch(hypervisor, vcpu, args, 24, operate, proceedWith(hypervisor, vcpu, Hypercall.mmuext_op, args));
   if (!charged) cpu.charge(Cost.nullHypercall);
-  tables.payer = undefined;
   return result;
 }
 

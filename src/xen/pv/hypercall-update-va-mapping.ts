@@ -6,6 +6,7 @@
  * Source: Xen public/xen.h HYPERVISOR_update_va_mapping, UVMF_*.
  */
 import { EFAULT, EINVAL } from '../../xen-abi/errno.ts';
+import { UVMF_ALL, UVMF_FLUSHTYPE_MASK, UVMF_INVLPG, UVMF_TLB_FLUSH } from '../../xen-abi/xen.ts';
 import { FrameFlag, PageType } from '../frame-table.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { Vcpu } from '../vcpu.ts';
@@ -17,11 +18,7 @@ import type { PageTables } from './page-tables.ts';
 import { readVcpuMask, runningVcpus } from './vcpu-mask.ts';
 import { updateL1 } from './update-entry.ts';
 
-const UVMF_FLUSHTYPE_MASK = 3n;
-const UVMF_TLB_FLUSH = 1;
-const UVMF_INVLPG = 2;
 const UVMF_LOCAL = 0n;
-const UVMF_ALL = 4n;
 
 /** `domid` undefined: the caller's own frames. */
 export function updateVaMapping(
@@ -37,7 +34,7 @@ export function updateVaMapping(
   const domain = vcpu.domain;
   const cpu = hypervisor.cpuOf(vcpu);
   const pageOwner = domid === undefined ? domain.id : resolveOwner(hypervisor, domain, domid);
-  const flushType = Number(flags & UVMF_FLUSHTYPE_MASK);
+  const flushType = flags & UVMF_FLUSHTYPE_MASK;
   const position =
     pageOwner < 0 || vcpu.pv === undefined ? undefined : findL1Entry(hypervisor.memory, vcpu.pv.guestTable, address);
   const old = position === undefined ? 0 : hypervisor.memory.readU32(position.frame * FRAME_BYTES + position.index * 8);
@@ -53,7 +50,6 @@ export function updateVaMapping(
   if (pageOwner < 0) return pageOwner;
   if (position === undefined || !frames.getPage(position.frame, domain.id)) return -EINVAL;
   cpu.touch('page-table', position.frame);
-  tables.payer = cpu;
   const isL1 =
     frames.type[position.frame] === PageType.l1 &&
     (frames.typeReferences[position.frame] as number) > 0 &&
@@ -62,7 +58,6 @@ export function updateVaMapping(
   const high = Number(BigInt.asUintN(64, value) >> 32n);
   const result = isL1 ? updateL1(tables, position.frame, position.index, low, high, domain, pageOwner, false) : -EINVAL;
   frames.putPage(position.frame);
-  tables.payer = undefined;
   if (result < 0 || (flushType !== UVMF_TLB_FLUSH && flushType !== UVMF_INVLPG)) return result;
 
   const target = flags & ~UVMF_FLUSHTYPE_MASK;

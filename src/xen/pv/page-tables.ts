@@ -42,8 +42,6 @@ export class PageTables implements PageTypeHooks {
   readonly slots: XenSlots;
   /** R8 can be switched off (`pv-linear-pt=0`). */
   readonly linearTables: boolean;
-  /** Processor that pays for what happens; undefined outside hypercalls and faults of PV guests. */
-  payer: PlatformCpu | undefined = undefined;
   /** A descriptor-table frame has lost a mapping: shadows of LDTs must not keep it (descriptor-tables.ts). */
   segdescUnmapped: (owner: Domain, frame: number) => void = () => {};
 
@@ -53,6 +51,11 @@ export class PageTables implements PageTypeHooks {
     this.flush = new TranslationFlush(hypervisor.platform, hypervisor.frames);
     this.slots = slots;
     this.linearTables = linearTables;
+  }
+
+  /** Processor that pays for what happens: the one that has entered the hypervisor. */
+  get payer(): PlatformCpu | undefined {
+    return this.hypervisor.entered;
   }
 
   // What the frame table asks.

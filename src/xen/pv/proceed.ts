@@ -10,10 +10,16 @@ import type { Vcpu } from '../vcpu.ts';
 const ARGUMENT_REGISTERS = [7, 6, 2, 10, 8];
 
 /** A function that stores the next arguments in the registers, or answers false when they are not the call's. */
-export function proceedWith(hypervisor: Hypervisor, vcpu: Vcpu, args: readonly bigint[]): (next: readonly bigint[]) => boolean {
+export function proceedWith(
+  hypervisor: Hypervisor,
+  vcpu: Vcpu,
+  number: number,
+  args: readonly bigint[],
+): (next: readonly bigint[]) => boolean {
   return (next) => {
     if (vcpu.code !== undefined || !vcpu.running) return false;
     const cpu = hypervisor.cpuOf(vcpu);
+    if (cpu.gpr(0) !== BigInt(number)) return false;
     for (const [i, register] of ARGUMENT_REGISTERS.entries()) if (i < args.length && cpu.gpr(register) !== args[i]) return false;
     for (const [i, register] of ARGUMENT_REGISTERS.entries()) {
       const value = next[i];

@@ -8,12 +8,14 @@ import { PageType } from '../frame-table.ts';
 import type { PvVcpu, Vcpu } from '../vcpu.ts';
 import type { DescriptorTables } from './descriptor-tables.ts';
 import type { PageTables } from './page-tables.ts';
+import { Hardware } from './cost-rows.ts';
 import { m2pStrict } from './xen-slots.ts';
 
 /** R15, for the vCPU that runs on `cpu` in its kernel. 0 or -EINVAL and the errors of validation. */
 export function setKernelRoot(tables: PageTables, descriptors: DescriptorTables, vcpu: Vcpu, cpu: PlatformCpu, frame: number): number {
   const pv = vcpu.pv as PvVcpu;
   const old = pv.guestTable;
+  if (frame === 0) return -EINVAL; // 0 stands for none
   if (frame !== old) {
     const result = tables.frames.getPageAndType(frame, vcpu.domain.id, PageType.l4);
     if (result < 0) return result;
@@ -47,6 +49,7 @@ export function setUserRoot(tables: PageTables, vcpu: Vcpu, frame: number): numb
 export function toggleGuestMode(tables: PageTables, vcpu: Vcpu, cpu: PlatformCpu): void {
   const pv = vcpu.pv as PvVcpu;
   pv.kernelMode = !pv.kernelMode;
+  cpu.charge(Hardware.swapgs);
   const base = cpu.gsBase;
   cpu.gsBase = cpu.kernelGsBase;
   cpu.kernelGsBase = base;

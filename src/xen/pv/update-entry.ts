@@ -61,7 +61,7 @@ export function updateL1(
     newHigh = adjustL1High(low, high);
   }
   if (preserveAd) newLow |= oldLow & (A | D);
-  writeEntry(tables, address, newLow, newHigh, oldLow, oldHigh);
+  writeEntry(tables, address, newLow, newHigh, oldHigh);
   if (!sameReferences) tables.releaseL1(oldLow, oldHigh, tableOwner);
   return 0;
 }
@@ -96,7 +96,7 @@ export function updateUpper(
     newLow = adjustUpperLow(level, low);
   }
   if (preserveAd) newLow |= oldLow & (A | D);
-  writeEntry(tables, address, newLow, high, oldLow, oldHigh);
+  writeEntry(tables, address, newLow, high, oldHigh);
   if (sameReferences) return 0;
   tables.releaseUpper(level, oldLow, oldHigh, table);
   // Processors cache upper entries, also as pages of linear tables (XSA-286); what was not present is cached nowhere.
@@ -104,7 +104,7 @@ export function updateUpper(
   return 0;
 }
 
-function writeEntry(tables: PageTables, address: number, low: number, high: number, oldLow: number, oldHigh: number): void {
+function writeEntry(tables: PageTables, address: number, low: number, high: number, oldHigh: number): void {
   const { memory } = tables.hypervisor;
   if (high >>> 0 !== oldHigh >>> 0) memory.writeU64(address, (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0));
   else memory.writeU32(address, low >>> 0);

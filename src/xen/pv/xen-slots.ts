@@ -7,6 +7,7 @@
  * Sources: Xen public/arch-x86/xen-x86_64.h (MACH2PHYS_VIRT_START, HYPERVISOR_VIRT_START), SDM 3A §4.5, §3.5.1.
  */
 import type { PlatformMemory } from '../../platform/memory.ts';
+import { VMASST_TYPE_m2p_strict } from '../../xen-abi/xen.ts';
 import type { Domain } from '../domain.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { A, D, ENTRIES, FIRST_XEN_SLOT, FRAME_BYTES, LAST_XEN_SLOT, NX, P, RW, US, entryHigh, entryLow } from './guest-entry.ts';
@@ -21,7 +22,7 @@ const VCPUS_PER_TABLE = ENTRIES / VCPU_AREA_PAGES;
 export const RESERVED_GDT_PAGE = 14;
 export const GDT_LIMIT = (RESERVED_GDT_PAGE + 1) * FRAME_BYTES - 1;
 export const LDT_FIRST_PAGE = 16;
-const VM_ASSIST_M2P_STRICT = 1n << 32n;
+const M2P_STRICT = 1n << BigInt(VMASST_TYPE_m2p_strict);
 
 export function gdtAddress(vcpuId: number): bigint {
   return PER_DOMAIN_START + BigInt(vcpuId * VCPU_AREA_PAGES * FRAME_BYTES);
@@ -83,7 +84,7 @@ export class XenSlots {
 
   /** Gives a new domain its per-domain area, with room for all its vCPUs. False when there are no frames for it. */
   createArea(domain: Domain): boolean {
-    const tables = Math.max(1, Math.ceil(domain.vcpus.length / VCPUS_PER_TABLE));
+    const tables = Math.max(1, Math.ceil(domain.maxVcpus / VCPUS_PER_TABLE));
     const hypervisor = this.#hypervisor;
     if (hypervisor.allocator.free < tables + 2) return false;
     const { memory } = hypervisor;
@@ -126,7 +127,7 @@ export class XenSlots {
   fill(frame: number, domain: Domain): void {
     const { memory } = this.#hypervisor;
     for (let slot = FIRST_XEN_SLOT; slot <= LAST_XEN_SLOT; slot++) clearEntry(memory, frame, slot);
-    this.showM2p(frame, (domain.vmAssist & VM_ASSIST_M2P_STRICT) === 0n);
+    this.showM2p(frame, (domain.vmAssist & M2P_STRICT) === 0n);
     const area = this.areas.get(domain.id);
     if (area !== undefined) writeEntry(memory, frame, PER_DOMAIN_SLOT, area.l3, P | RW | A | D);
   }
@@ -140,5 +141,5 @@ export class XenSlots {
 }
 
 export function m2pStrict(domain: Domain): boolean {
-  return (domain.vmAssist & VM_ASSIST_M2P_STRICT) !== 0n;
+  return (domain.vmAssist & M2P_STRICT) !== 0n;
 }
