@@ -110,7 +110,7 @@ export interface Algebra<V, B> {
   setField(name: string, index: number, value: V): void;
 
   // Operands of the instruction at hand.
-  /** Value of a register, memory or immediate operand, zero-extended from its width (immediates truncated to `width` when given). */
+  /** Value of a register, memory or immediate operand, zero-extended from its width; immediates to the width of the first operand. */
   read(operand: Operand): V;
   /** As read, for an operand that will be written: a memory operand is checked for writing first. */
   modify(operand: Operand): V;

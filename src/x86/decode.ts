@@ -354,6 +354,9 @@ export class Decoder {
         if (operand.registers === 'segment') return SEGMENT_REGISTERS[operand.index] as Operand;
         if (operand.width === 8) return BYTE_REGISTERS_REX[operand.index] as Operand;
         return generalRegisters(this.bits(operand.width))[operand.index] as Operand;
+      case Source.ONE:
+        this.immediate = 1n;
+        return immediateOperand(8);
       case Source.IMPLIED_MEMORY:
         return memoryOperand(this.bits(operand.memoryWidth));
       default:

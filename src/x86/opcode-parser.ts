@@ -159,7 +159,7 @@ function parseOperands(operands: readonly string[], column: OpcodeColumn): Opera
     if (fixed !== undefined) {
       add(Source.FIXED, fixed[0], fixed[1], fixed[1], fixed[2]);
     } else if (operand === '1') {
-      add(Source.FIXED, 'register', 8);
+      add(Source.ONE, 'register', 8);
     } else if (operand === 'Sreg') {
       add(Source.MODRM_REG, 'segment', 16);
     } else if (operand === 'CRn') {

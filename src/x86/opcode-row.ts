@@ -30,6 +30,8 @@ export const Source = {
   IMPLIED_MEMORY: 10,
   /** The byte after the first immediate (ENTER). */
   SECOND_IMMEDIATE: 11,
+  /** The constant one of shifts, not a byte of the instruction. */
+  ONE: 12,
 } as const;
 export type SourceCode = (typeof Source)[keyof typeof Source];
 

@@ -69,7 +69,9 @@ export const dataTransfer: Family = (define) => {
     const source = k.read(i.operands[1]);
     const accumulator = k.zext(width, k.register(RAX));
     const equal = k.eq(accumulator, destination);
-    k.write(i.operands[0], k.select(equal, source, destination));
+    // Memory is always written; a register that stays keeps its upper half too.
+    if (i.operands[0].kind === 'memory') k.write(i.operands[0], k.select(equal, source, destination));
+    else k.when(equal, () => k.write(i.operands[0], source));
     k.when(k.negate(equal), () => k.setRegister(RAX, width, destination));
     k.flags('sub', width, accumulator, destination, k.zext(width, k.sub(accumulator, destination)));
   });

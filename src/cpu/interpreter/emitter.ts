@@ -434,16 +434,40 @@ export class Emitter implements Algebra<Word, Condition> {
       case 'memory':
         return this.load(width, 'operand', this.effectiveAddress());
       default:
-        return this.zext(width, this.immediate());
+        return this.zext(this.i.operands[0].width as Width, this.immediate());
     }
   }
   modify(operand: Operand): Word {
     if (operand.kind !== 'memory') return this.read(operand);
     const width = operand.width as Width;
+    const { body } = this;
     this.modified = this.address('operand', this.effectiveAddress(), width / 8, true);
-    this.body.local_get(this.modified);
+    const from = body.local('i32');
+    body.local_get(this.modified);
+    body.local_tee(from);
+    this.pushStoreScratch();
+    body.emit('i32.eq');
+    body.if();
+    // The store will go through the scratch operand, which does not hold the old value.
+    body.local_get(STATE);
+    body.i32_const(width / 8);
+    this.pushIsStack('operand');
+    body.call(this.imports.slowLoad);
+    body.local_tee(from);
+    body.emit('i32.eqz');
+    body.if();
+    this.leaveWithFault();
+    body.end();
+    body.end();
+    body.local_get(from);
     this.loadFrom(width, 0);
+    body.free(from);
     return this.take();
+  }
+  private pushStoreScratch(): void {
+    this.body.local_get(STATE);
+    this.body.i32_const(OFFSET.storeScratch);
+    this.body.emit('i32.add');
   }
   write(operand: Operand, value: Word): void {
     const width = operand.width as Width;
@@ -578,9 +602,7 @@ export class Emitter implements Algebra<Word, Condition> {
   /** A store that went to the scratch operand is sent to its destination. */
   private commit(at: number): void {
     this.body.local_get(at);
-    this.body.local_get(STATE);
-    this.body.i32_const(OFFSET.storeScratch);
-    this.body.emit('i32.add');
+    this.pushStoreScratch();
     this.body.emit('i32.eq');
     this.body.if();
     this.body.local_get(STATE);

@@ -42,10 +42,12 @@ export function handlerModule(
     hostFunction,
     cost: (event) => costs.cost(event),
   });
+  // Operand objects are shared by all instructions; the emitter tells the two operands of `mov ebp, ebp` apart.
+  const form: Instruction = { ...i, operands: i.operands.map((operand) => ({ ...operand })) };
   const emit = (hostFunction: (name: string) => number): FunctionBody => {
     const body = new FunctionBody(['i32', 'i32']);
-    const emitter = new Emitter(body, imports(hostFunction), i);
-    definition(emitter, i);
+    const emitter = new Emitter(body, imports(hostFunction), form);
+    definition(emitter, form);
     emitter.finish();
     return body;
   };

@@ -223,14 +223,17 @@ export class Evaluator implements Algebra<bigint, boolean> {
       case 'memory':
         return this.load(width, 'operand', this.effectiveAddress());
       default:
-        return this.instruction.immediate & MASK[width];
+        return this.instruction.immediate & MASK[this.instruction.operands[0].width];
     }
   }
   modify(operand: Operand): bigint {
     if (operand.kind !== 'memory') return this.read(operand);
     const size = operand.width / 8;
-    this.modified = this.guard(this.memory.storeAddress(this.linear('operand', this.effectiveAddress(), size, true), size, this.onStack()));
-    return this.memory.read(this.modified, size);
+    const linear = this.linear('operand', this.effectiveAddress(), size, true);
+    this.modified = this.guard(this.memory.storeAddress(linear, size, this.onStack()));
+    // A store through the scratch operand: the old value is not there.
+    const from = this.memory.isPending(this.modified) ? this.guard(this.memory.loadAddress(linear, size, this.onStack())) : this.modified;
+    return this.memory.read(from, size);
   }
   write(operand: Operand, value: bigint): void {
     const width = operand.width as Width;

@@ -34,7 +34,12 @@ export class MemoryAccess {
 
   /** Ends a store: one that went to the scratch operand goes to its destination now. */
   commit(address: number): void {
-    if (address === this.processor.state.base + OFFSET.storeScratch) commitStore(this.processor);
+    if (this.isPending(address)) commitStore(this.processor);
+  }
+
+  /** The address is that of the scratch operand. */
+  isPending(address: number): boolean {
+    return address === this.processor.state.base + OFFSET.storeScratch;
   }
 
   checkSegment(segment: SegmentIndex, offset: bigint, size: number, write: boolean): boolean {

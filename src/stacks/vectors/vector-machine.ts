@@ -8,6 +8,7 @@ import type { Bus } from '../../cpu/bus.ts';
 import { ZEN3 } from '../../cpu/cpuid/models.ts';
 import { type Engine, Status } from '../../cpu/engine.ts';
 import { instructionDefinitions } from '../../cpu/instructions/index.ts';
+import { recordedFault, recordedTrap } from '../../cpu/fault/event.ts';
 import { InterpreterEngine } from '../../cpu/interpreter/engine.ts';
 import { machineLayout } from '../../cpu/layout.ts';
 import { flushLookup } from '../../cpu/mmu/lookup-table.ts';
@@ -28,9 +29,13 @@ import { hexBytes, hexWord, type Vector } from './vector.ts';
 
 const RAM_BYTES = 1 << 20;
 const PAGE_TABLES = 0x80000;
+const CODE_END = 0x12000;
 const INT3 = 0xcc;
 const BREAKPOINT = 3;
+const GENERAL_PROTECTION = 13;
 const PAGE_FAULT = 14;
+/** Vectors that code at CPL 3 may raise with INT n, on the system that recorded the vectors: #BP, #OF, system calls. */
+const USER_GATES: ReadonlySet<number> = new Set([BREAKPOINT, 4, 0x80]);
 /** More than any vector needs: one that runs so long does not end. */
 const DEADLINE_TWELFTHS = 12_000_000n;
 const ONE_CYCLE_EACH: CostModel = { cost: () => 12 };
@@ -150,7 +155,8 @@ export class VectorMachine {
     this.image.reset();
     this.image.apply(initial);
     const rip = Number.parseInt(initial.rip, 16);
-    this.image.put(rip, hexBytes(bytes));
+    // Some instructions reach beyond the end of the code: those bytes are nowhere.
+    this.image.put(rip, hexBytes(bytes).subarray(0, CODE_END - rip));
     this.image.writeTo(this.memory);
     this.enterUserMode();
     for (let n = 0; n < 16; n++) {
@@ -186,17 +192,14 @@ export class VectorMachine {
         case Status.RESYNC:
         case Status.REPEAT:
           break;
-        case Status.TRAP: {
-          const before = Number(state.get('rip')) - 1;
-          if (state.get32('faultVector') === BREAKPOINT && this.memory.readU8(before) === INT3) {
-            return { rip: BigInt(before), fault: undefined };
-          }
-          return this.faulted();
-        }
+        case Status.TRAP:
+          return this.trapped();
         case Status.FAULT:
           return this.faulted();
         case Status.DEADLINE:
-          return 'does not end';
+          // Also what an instruction asks for that lets interrupts in.
+          state.set('deadline', DEADLINE_TWELFTHS);
+          break;
         default:
           return `engine stopped with status ${status}`;
       }
@@ -206,9 +209,20 @@ export class VectorMachine {
 
   private faulted(): Ending {
     const { state } = this.processor;
-    const vector = state.get32('faultVector');
-    const errorCode = state.get32('faultHasErrorCode') === 0 ? 0 : state.get32('faultErrorCode');
+    const { vector, errorCode = 0 } = recordedFault(this.processor);
     const address = vector === PAGE_FAULT ? state.get('faultAddress') : undefined;
     return { rip: state.get('rip'), fault: { vector, errorCode, address } };
+  }
+
+  private trapped(): Ending {
+    const { vector, kind, length } = recordedTrap(this.processor);
+    const rip = this.processor.state.get('rip');
+    const start = rip - BigInt(length);
+    if (vector === BREAKPOINT && this.memory.readU8(Number(start)) === INT3) return { rip: start, fault: undefined };
+    if (kind === 'software' && !USER_GATES.has(vector)) {
+      // What delivery does when the gate's DPL is below 3 (SDM 3A §6.12.1.1).
+      return { rip: start, fault: { vector: GENERAL_PROTECTION, errorCode: vector * 8 + 2, address: undefined } };
+    }
+    return { rip, fault: { vector, errorCode: 0, address: undefined } };
   }
 }

@@ -235,7 +235,7 @@ B0+r ib | MOV r8, imm8
 B8+r iv | MOV rv, immv
 C6 /0 ib | MOV r/m8, imm8
 C7 /0 iz | MOV r/mv, immz
-63 /r | MOVSXD rv, r/mz | | 64
+63 /r | MOVSXD rv, r/m32 | | 64
 8D /r | LEA rv, m | w - | cost=lea
 C4 /r | LES rv, m16:v | | legacy cost=other
 C5 /r | LDS rv, m16:v | | legacy cost=other
