@@ -61,7 +61,7 @@ export class Processor {
 
   /** TSC deadline of the processor's own timer, in cycles; the machine around the processor delivers it. */
   timerDeadline: bigint | undefined;
-  timerVector = 0;
+  timerVector = 0xf0;
 
   /** Cycle count (twelfths) at which the current run returns. */
   until = 0n;
