@@ -20,5 +20,7 @@ export const Status = {
   STOP: 7,
   /** The instruction is a repeated string instruction that stopped between elements; RIP is at it. */
   REPEAT: 8,
+  /** A triple fault stopped the processor (run loop only). */
+  SHUTDOWN: 9,
 } as const;
 export type Status = (typeof Status)[keyof typeof Status];
