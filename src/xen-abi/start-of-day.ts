@@ -207,7 +207,8 @@ function mappingTables(start: bigint, end: bigint, firstPfn: number, asMet: bool
     return tables;
   }
   for (let va = first(1); va < end; va += coverage(1)) {
-    for (const level of [3, 2, 1] as const) if (va === first(1) || va % coverage(level) === 0n) add(level, va);
+    for (const level of [3, 2, 1] as const)
+      if (va === first(1) || va % coverage(level) === 0n) add(level, (va / coverage(level)) * coverage(level));
   }
   return tables;
 }
