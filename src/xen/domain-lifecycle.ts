@@ -4,13 +4,12 @@
  * is free; its number is not used again before.
  */
 
-import { assert } from '../base/errors.ts';
 import { EEXIST, EINVAL, ENOMEM, ENOSPC } from '../xen-abi/errno.ts';
 import { DOMID_FIRST_RESERVED, VIRQ_DOM_EXC } from '../xen-abi/xen.ts';
 import { type Domain, type DomainKindName, noController, shutdownCodeNone } from './domain.ts';
+import { shareXenFrame, unshareXenFrame } from './domain-memory.ts';
 import { closeAllPorts, newEventChannels } from './event-channel.ts';
 import { sendGlobalVirq } from './event-delivery.ts';
-import { FrameFlag, Owner, PageType } from './frame-table.ts';
 import { destroyGrantTable, growGrantTable, newGrantTable } from './grant-table.ts';
 import type { Hypervisor } from './hypervisor.ts';
 import { stopNow, sleep, wake } from './scheduler.ts';
@@ -115,40 +114,6 @@ export function createVcpus(hypervisor: Hypervisor, domain: Domain): void {
     vcpu.runstate.entryTime = hypervisor.now(hypervisor.cpuOf(vcpu));
     hypervisor.kind(domain).createVcpu(hypervisor, vcpu);
   }
-}
-
-/**
- * Gives a frame of the hypervisor to a domain to read and write (shared_info, grant tables). It stays of type writable,
- * so that it can never become a table, and does not count as the domain's memory.
- */
-export function shareXenFrame(hypervisor: Hypervisor, domain: Domain, frame: number): void {
-  const { frames } = hypervisor;
-  hypervisor.memory.zeroFrame(frame);
-  frames.owner[frame] = domain.id;
-  frames.references[frame] = 2; // membership and the use as writable
-  frames.type[frame] = PageType.writable;
-  frames.typeReferences[frame] = 1;
-  frames.flags[frame] = FrameFlag.allocated | FrameFlag.xenHeap | FrameFlag.validated;
-  domain.xenHeapPages++;
-}
-
-/** Ends the hypervisor's own use of a frame given by {@link shareXenFrame}. */
-export function unshareXenFrame(hypervisor: Hypervisor, frame: number): void {
-  if (!hypervisor.frames.has(frame, FrameFlag.xenHeap)) return;
-  hypervisor.frames.putPageAndType(frame);
-  hypervisor.frames.putAllocation(frame);
-}
-
-/** Adds free frames to a domain's memory. Each then has the one reference of its allocation. */
-export function assignFrames(hypervisor: Hypervisor, domain: Domain, first: number, count: number): void {
-  const { frames } = hypervisor;
-  for (let frame = first; frame < first + count; frame++) {
-    assert(frames.owner[frame] === Owner.none, () => `frame ${frame} assigned twice: ${frames.describe(frame)}`);
-    frames.owner[frame] = domain.id;
-    frames.references[frame] = 1;
-    frames.flags[frame] = FrameFlag.allocated;
-  }
-  domain.totalPages += count;
 }
 
 /** SCHEDOP_shutdown and crashes: all vCPUs stop, the toolstack hears of it. */

@@ -6,14 +6,7 @@
  */
 
 import { EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM, ESRCH } from '../xen-abi/errno.ts';
-import {
-  NR_VIRQS,
-  VIRQ_ARGO,
-  VIRQ_DEBUG,
-  VIRQ_TIMER,
-  VIRQ_XENOPROF,
-  VIRQ_XENPMU,
-} from '../xen-abi/xen.ts';
+import { NR_VIRQS, VIRQ_ARGO, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU } from '../xen-abi/xen.ts';
 import type { Domain } from './domain.ts';
 import { clearPending, setPending, unmaskPort } from './event-delivery.ts';
 import type { Hypervisor } from './hypervisor.ts';
@@ -94,19 +87,13 @@ export function allocateUnbound(domain: Domain, remoteDomain: number): number {
   return port < 0 ? port : bind(domain, port, { state: PortState.unbound, remoteDomain });
 }
 
-export function bindInterdomain(
-  hypervisor: Hypervisor,
-  domain: Domain,
-  remoteDomain: number,
-  remotePort: number,
-): number {
+export function bindInterdomain(hypervisor: Hypervisor, domain: Domain, remoteDomain: number, remotePort: number): number {
   const remote = hypervisor.domains.get(remoteDomain);
   if (remote === undefined) return -ESRCH;
   const port = freePort(domain);
   if (port < 0) return port;
   const peer = validPort(remote, remotePort);
   if (peer?.state !== PortState.unbound || peer.remoteDomain !== domain.id) return -EINVAL;
-  if (peer === domain.events.ports[port]) return -EINVAL;
   bind(domain, port, { state: PortState.interdomain, remoteDomain: remote.id, remotePort });
   peer.state = PortState.interdomain;
   peer.remoteDomain = domain.id;

@@ -14,7 +14,6 @@
 
 import { shared_info, vcpu_info } from '../xen-abi/xen.ts';
 import type { Domain } from './domain.ts';
-import { type Port, PortState } from './event-channel.ts';
 import type { Hypervisor } from './hypervisor.ts';
 import { kick, unblock } from './scheduler.ts';
 import { frameBytes, vcpuInfoAddress } from './shared-info.ts';
@@ -70,14 +69,8 @@ export function sendGlobalVirq(hypervisor: Hypervisor, virq: number): void {
   if (vcpu !== undefined) sendVcpuVirq(hypervisor, vcpu, virq);
 }
 
-/** The vCPU that a port notifies. */
-export function notifiedVcpu(domain: Domain, port: Port): Vcpu | undefined {
-  return domain.vcpus[port.vcpu];
-}
-
 function notify(hypervisor: Hypervisor, domain: Domain, port: number): void {
-  const entry = domain.events.ports[port];
-  const vcpu = domain.vcpus[entry === undefined || entry.state === PortState.free ? 0 : entry.vcpu];
+  const vcpu = domain.vcpus[domain.events.ports[port]?.vcpu ?? 0];
   if (vcpu === undefined) return;
   const address = vcpuInfoAddress(vcpu);
   if (address < 0) return;

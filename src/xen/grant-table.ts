@@ -16,7 +16,7 @@ import {
   grant_entry_v1,
 } from '../xen-abi/grant-table.ts';
 import type { Domain } from './domain.ts';
-import { shareXenFrame, unshareXenFrame } from './domain-lifecycle.ts';
+import { shareXenFrame, unshareXenFrame } from './domain-memory.ts';
 import { PageType } from './frame-table.ts';
 import type { Hypervisor } from './hypervisor.ts';
 
@@ -168,13 +168,7 @@ export function countUse(active: ActiveGrant, flags: number, by: 1 | -1): void {
  * Ends the parts `flags` (host_map, device_map) of a mapping: counts, the frame's references and the entry's marks.
  * `dropHost` false: the host part's references have gone another way.
  */
-export function releaseUse(
-  hypervisor: Hypervisor,
-  granter: Domain,
-  mapping: GrantMapping,
-  flags: number,
-  dropHost = true,
-): void {
+export function releaseUse(hypervisor: Hypervisor, granter: Domain, mapping: GrantMapping, flags: number, dropHost = true): void {
   const active = granter.grants.active.get(mapping.reference);
   if (active === undefined) return;
   const parts = flags & mapping.flags & (deviceMap | hostMap);

@@ -96,11 +96,7 @@ export class Hypervisor {
     this.frames.freed = (frame) => this.#frameFreed(frame);
     const m2pFrames = MachineToPhysical.framesFor(platform.memory.frameCount);
     this.m2p = new MachineToPhysical(this.memory, this.allocateXenFrames(m2pFrames), platform.memory.frameCount);
-    this.hypercalls = new HypercallTable(
-      coreHypercalls,
-      options.hypercalls ?? [],
-      ...options.kinds.map((kind) => kind.hypercalls),
-    );
+    this.hypercalls = new HypercallTable(coreHypercalls, options.hypercalls ?? [], ...options.kinds.map((kind) => kind.hypercalls));
     for (const kind of options.kinds) kind.start(this);
     const owner = new RingZero(this);
     for (const cpu of platform.cpus) {

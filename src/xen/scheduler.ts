@@ -197,12 +197,7 @@ export function updateRunstateArea(hypervisor: Hypervisor, vcpu: Vcpu): void {
   if (copyToGuest(hypervisor, vcpu, vcpu.runstateArea, image) !== 0 || !flagged) return;
   const entryTime = vcpu_runstate_info.offset('state_entry_time', abi);
   vcpu_runstate_info.write({ state_entry_time: runstate.entryTime }, image, abi);
-  copyToGuest(
-    hypervisor,
-    vcpu,
-    vcpu.runstateArea + BigInt(entryTime),
-    image.subarray(entryTime, entryTime + 8),
-  );
+  copyToGuest(hypervisor, vcpu, vcpu.runstateArea + BigInt(entryTime), image.subarray(entryTime, entryTime + 8));
 }
 
 function switchOut(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void {
@@ -219,7 +214,10 @@ function switchIn(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void {
   vcpu.running = true;
   setRunstate(hypervisor, vcpu, Runstate.running);
   updateTimeRecord(hypervisor, vcpu, cpu.cycles);
-  if (vcpu.code !== undefined) return;
+  if (vcpu.code !== undefined) {
+    schedule.lastLoaded = vcpu; // it may have changed the cpu's root table
+    return;
+  }
   cpu.loadContext(vcpu.context);
   if (schedule.lastLoaded !== vcpu) {
     schedule.lastLoaded = vcpu;

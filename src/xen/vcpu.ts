@@ -30,6 +30,8 @@ export interface Vcpu {
   readonly context: CpuContext;
   /** Undefined for code that the platform executes. */
   code: VcpuCode | undefined;
+  /** The host code has had its first call. */
+  codeStarted: boolean;
 
   // Scheduling.
   initialised: boolean;
@@ -135,6 +137,7 @@ export function newVcpu(domain: Domain, id: number, processor: number): Vcpu {
     processor,
     context: newCpuContext(),
     code: undefined,
+    codeStarted: false,
     initialised: false,
     down: true,
     blocked: false,

@@ -11,12 +11,7 @@ import type { Hypervisor } from '../hypervisor.ts';
 import type { Vcpu } from '../vcpu.ts';
 
 /** The structure at `address` in the caller's ABI, or undefined for -EFAULT. */
-export function loadStruct<F extends Fields>(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  address: bigint,
-  type: Struct<F>,
-): Values<F> | undefined {
+export function loadStruct<F extends Fields>(hypervisor: Hypervisor, vcpu: Vcpu, address: bigint, type: Struct<F>): Values<F> | undefined {
   const abi = vcpu.domain.addressSize;
   const bytes = loadFromGuest(hypervisor, vcpu, address, type.size(abi));
   return bytes === undefined ? undefined : type.read(bytes, abi);

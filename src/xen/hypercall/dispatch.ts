@@ -25,13 +25,7 @@ export function dispatchHypercall(hypervisor: Hypervisor, vcpu: Vcpu, cpu: Platf
 }
 
 /** `entry` is false for an entry of a multicall, which has the multicall's entry cost and is not its own. */
-export function callHypercall(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  number: bigint,
-  args: readonly bigint[],
-  entry = true,
-): HypercallResult {
+export function callHypercall(hypervisor: Hypervisor, vcpu: Vcpu, number: bigint, args: readonly bigint[], entry = true): HypercallResult {
   const row = number < 64n ? hypervisor.hypercalls.get(Number(number)) : undefined;
   const allowed = row !== undefined && (row.callers === undefined || row.callers === vcpu.domain.kind);
   if (row === undefined || !allowed) {

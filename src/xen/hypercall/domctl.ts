@@ -4,17 +4,7 @@
  * Source: Xen public/domctl.h.
  */
 
-import {
-  EACCES,
-  EBUSY,
-  EFAULT,
-  EINVAL,
-  E2BIG,
-  ENODATA,
-  ENOSYS,
-  EPERM,
-  ESRCH,
-} from '../../xen-abi/errno.ts';
+import { EACCES, EBUSY, EFAULT, EINVAL, E2BIG, ENODATA, ENOSYS, EPERM, ESRCH } from '../../xen-abi/errno.ts';
 import * as abi from '../../xen-abi/domctl.ts';
 import { hypercallPage64 } from '../../xen-abi/hypercall-page.ts';
 import { vcpu_guest_context } from '../../xen-abi/vcpu.ts';
@@ -226,8 +216,7 @@ function create(hypervisor: Hypervisor, request: Request): number {
     maxVcpus: config.max_vcpus,
     maxPort: config.max_evtchn_port,
     maxGrantFrames: config.max_grant_frames < 0 ? defaultDomainConfig.maxGrantFrames : config.max_grant_frames,
-    maxMaptrackFrames:
-      config.max_maptrack_frames < 0 ? defaultDomainConfig.maxMaptrackFrames : config.max_maptrack_frames,
+    maxMaptrackFrames: config.max_maptrack_frames < 0 ? defaultDomainConfig.maxMaptrackFrames : config.max_maptrack_frames,
     maxGrantVersion: 1,
   });
   if (typeof domain === 'number') return domain;

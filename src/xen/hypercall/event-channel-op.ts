@@ -43,9 +43,7 @@ const operations: readonly Operation<Fields>[] = [
     request.local_port = port;
     return 0;
   }),
-  operation(abi.evtchn_bind_virq, true, (_, vcpu, request) =>
-    newPort(request, channel.bindVirq(vcpu.domain, request.virq, request.vcpu)),
-  ),
+  operation(abi.evtchn_bind_virq, true, (_, vcpu, request) => newPort(request, channel.bindVirq(vcpu.domain, request.virq, request.vcpu))),
   operation(abi.evtchn_bind_pirq, true, (_, vcpu, request) => newPort(request, channel.bindPirq(vcpu.domain))),
   operation(abi.evtchn_close, false, (hypervisor, vcpu, { port }) => channel.closePort(hypervisor, vcpu.domain, port)),
   operation(abi.evtchn_send, false, (hypervisor, vcpu, { port }) => channel.sendEvent(hypervisor, vcpu.domain, port)),
@@ -67,12 +65,8 @@ const operations: readonly Operation<Fields>[] = [
     if (typeof target === 'number') return target;
     return newPort(request, channel.allocateUnbound(target, self(vcpu, request.remote_dom)));
   }),
-  operation(abi.evtchn_bind_ipi, true, (_, vcpu, request) =>
-    newPort(request, channel.bindIpi(vcpu.domain, request.vcpu)),
-  ),
-  operation(abi.evtchn_bind_vcpu, false, (_, vcpu, request) =>
-    channel.bindVcpu(vcpu.domain, request.port, request.vcpu),
-  ),
+  operation(abi.evtchn_bind_ipi, true, (_, vcpu, request) => newPort(request, channel.bindIpi(vcpu.domain, request.vcpu))),
+  operation(abi.evtchn_bind_vcpu, false, (_, vcpu, request) => channel.bindVcpu(vcpu.domain, request.port, request.vcpu)),
   operation(abi.evtchn_unmask, false, (hypervisor, vcpu, { port }) => channel.unmask(hypervisor, vcpu.domain, port)),
   operation(abi.evtchn_reset, false, (hypervisor, vcpu, { dom }) => {
     const target = targetDomain(hypervisor, vcpu, dom);

@@ -19,11 +19,7 @@ interface Side {
   readonly release: () => void;
 }
 
-export function copyGrant(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  request: Values<typeof abi.gnttab_copy.fields>,
-): number {
+export function copyGrant(hypervisor: Hypervisor, vcpu: Vcpu, request: Values<typeof abi.gnttab_copy.fields>): number {
   const { len, source_offset: from, dest_offset: to } = request;
   if (from + len > frameBytes || to + len > frameBytes) return abi.GNTST_bad_copy_arg;
   const sourceIsGrant = (request.flags & abi.GNTCOPY_source_gref) !== 0;
@@ -40,14 +36,7 @@ export function copyGrant(
   return typeof destination === 'number' ? destination : abi.GNTST_okay;
 }
 
-function hold(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  name: bigint,
-  domid: number,
-  isGrant: boolean,
-  readonly: boolean,
-): Side | number {
+function hold(hypervisor: Hypervisor, vcpu: Vcpu, name: bigint, domid: number, isGrant: boolean, readonly: boolean): Side | number {
   // Frames by number are the caller's own only.
   if (!isGrant && domid !== DOMID_SELF) return abi.GNTST_permission_denied;
   const owner = domid === DOMID_SELF ? vcpu.domain : hypervisor.domains.get(domid);
@@ -58,13 +47,7 @@ function hold(
   return { frame, release: () => putUse(hypervisor, frame, readonly) };
 }
 
-function holdGrant(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  owner: Domain,
-  reference: number,
-  readonly: boolean,
-): Side | number {
+function holdGrant(hypervisor: Hypervisor, vcpu: Vcpu, owner: Domain, reference: number, readonly: boolean): Side | number {
   const active = acquireEntry(hypervisor, owner, reference, vcpu.domain, readonly);
   if (typeof active === 'number') return active;
   if (!getUse(hypervisor, owner, active.frame, readonly)) {

@@ -7,25 +7,13 @@
 import * as abi from '../../xen-abi/grant-table.ts';
 import type { Values } from '../../xen-abi/layout.ts';
 import type { Domain } from '../domain.ts';
-import {
-  acquireEntry,
-  countUse,
-  type GrantMapping,
-  getUse,
-  putUse,
-  releaseUse,
-  settleEntry,
-} from '../grant-table.ts';
+import { acquireEntry, countUse, type GrantMapping, getUse, putUse, releaseUse, settleEntry } from '../grant-table.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { Vcpu } from '../vcpu.ts';
 
 const parts = abi.GNTMAP_device_map | abi.GNTMAP_host_map;
 
-export function mapGrantRef(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  request: Values<typeof abi.gnttab_map_grant_ref.fields>,
-): void {
+export function mapGrantRef(hypervisor: Hypervisor, vcpu: Vcpu, request: Values<typeof abi.gnttab_map_grant_ref.fields>): void {
   const { domain } = vcpu;
   const flags = request.flags & (parts | abi.GNTMAP_readonly);
   const readonly = (flags & abi.GNTMAP_readonly) !== 0;
@@ -92,19 +80,11 @@ function mapParts(
   return status;
 }
 
-export function unmapGrantRef(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  request: Values<typeof abi.gnttab_unmap_grant_ref.fields>,
-): number {
+export function unmapGrantRef(hypervisor: Hypervisor, vcpu: Vcpu, request: Values<typeof abi.gnttab_unmap_grant_ref.fields>): number {
   return unmap(hypervisor, vcpu, request.handle, request.host_addr, request.dev_bus_addr, undefined);
 }
 
-export function unmapAndReplace(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  request: Values<typeof abi.gnttab_unmap_and_replace.fields>,
-): number {
+export function unmapAndReplace(hypervisor: Hypervisor, vcpu: Vcpu, request: Values<typeof abi.gnttab_unmap_and_replace.fields>): number {
   return unmap(hypervisor, vcpu, request.handle, request.host_addr, 0n, request.new_addr);
 }
 

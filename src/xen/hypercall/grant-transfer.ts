@@ -10,18 +10,13 @@ import { entryAddress } from '../grant-table.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { Vcpu } from '../vcpu.ts';
 
-export function transferGrant(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  request: Values<typeof abi.gnttab_transfer.fields>,
-): number {
+export function transferGrant(hypervisor: Hypervisor, vcpu: Vcpu, request: Values<typeof abi.gnttab_transfer.fields>): number {
   const { frames, memory } = hypervisor;
   const { domain } = vcpu;
   const frame = Number(request.mfn);
   if (!frames.exists(frame) || frames.owner[frame] !== domain.id || domain.kind !== 'pv') return abi.GNTST_bad_page;
   // Only a frame that nothing refers to but the domain's allocation can change its owner.
-  const movable =
-    frames.references[frame] === 1 && frames.has(frame, FrameFlag.allocated) && !frames.has(frame, FrameFlag.xenHeap);
+  const movable = frames.references[frame] === 1 && frames.has(frame, FrameFlag.allocated) && !frames.has(frame, FrameFlag.xenHeap);
   if (!movable) return abi.GNTST_bad_page;
   const receiver = hypervisor.domains.get(request.domid);
   if (receiver === undefined || receiver === domain) return abi.GNTST_bad_domain;

@@ -7,7 +7,7 @@
 import { EFAULT, EINVAL, ENOMEM, EPERM } from '../../xen-abi/errno.ts';
 import { xen_memory_exchange, xen_memory_reservation } from '../../xen-abi/memory.ts';
 import type { Domain } from '../domain.ts';
-import { assignFrames } from '../domain-lifecycle.ts';
+import { assignFrames } from '../domain-memory.ts';
 import { FrameFlag } from '../frame-table.ts';
 import { guestArrayOk, loadFromGuest } from '../guest-access.ts';
 import type { Hypervisor } from '../hypervisor.ts';
@@ -31,10 +31,7 @@ export function memoryExchange(hypervisor: Hypervisor, vcpu: Vcpu, pointer: bigi
   const pages = given.nr_extents << BigInt(given.extent_order);
   if (pages !== taken.nr_extents << BigInt(taken.extent_order)) return BigInt(-EINVAL);
   const word = abi / 8;
-  if (
-    !guestArrayOk(vcpu, given.extent_start, given.nr_extents, word) ||
-    !guestArrayOk(vcpu, taken.extent_start, taken.nr_extents, word)
-  ) {
+  if (!guestArrayOk(vcpu, given.extent_start, given.nr_extents, word) || !guestArrayOk(vcpu, taken.extent_start, taken.nr_extents, word)) {
     return BigInt(-EFAULT);
   }
   const domain = targetDomain(hypervisor, vcpu, given.domid);
@@ -83,26 +80,13 @@ export function memoryExchange(hypervisor: Hypervisor, vcpu: Vcpu, pointer: bigi
   return finish(hypervisor, vcpu, pointer, done * BigInt(givenPerChunk), outcome);
 }
 
-function finish(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  pointer: bigint,
-  exchanged: bigint,
-  outcome: number,
-): HypercallResult {
+function finish(hypervisor: Hypervisor, vcpu: Vcpu, pointer: bigint, exchanged: bigint, outcome: number): HypercallResult {
   const stored = storeField(hypervisor, vcpu, pointer, xen_memory_exchange, 'nr_exchanged', exchanged);
   return BigInt(outcome < 0 ? outcome : stored);
 }
 
 /** The frames of a chunk, if the domain owns each of them and nothing refers to it but the domain's allocation. */
-function stealExtents(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  domain: Domain,
-  list: bigint,
-  extents: number,
-  order: number,
-): number[] | number {
+function stealExtents(hypervisor: Hypervisor, vcpu: Vcpu, domain: Domain, list: bigint, extents: number, order: number): number[] | number {
   const { frames } = hypervisor;
   const found: number[] = [];
   for (let i = 0; i < extents; i++) {

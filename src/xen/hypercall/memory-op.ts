@@ -8,7 +8,7 @@ import { EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from '../../xen-abi/
 import * as abi from '../../xen-abi/memory.ts';
 import type { Values } from '../../xen-abi/layout.ts';
 import { DOMID_SELF } from '../../xen-abi/xen.ts';
-import { assignFrames } from '../domain-lifecycle.ts';
+import { assignFrames } from '../domain-memory.ts';
 import type { Domain } from '../domain.ts';
 import { growGrantTable } from '../grant-table.ts';
 import { copyToGuest, guestArrayOk, loadFromGuest } from '../guest-access.ts';
@@ -53,8 +53,7 @@ export const memoryOp: Hypercall = {
         return maximumGuestFrame(hypervisor, target);
       }
       case abi.XENMEM_machphys_mapping: {
-        const [start, end] =
-          domain.addressSize === 32 ? [BigInt(domain.compatHoleStart), 0xffe00000n] : [m2pVirtualStart, m2pVirtualEnd];
+        const [start, end] = domain.addressSize === 32 ? [BigInt(domain.compatHoleStart), 0xffe00000n] : [m2pVirtualStart, m2pVirtualEnd];
         const mapping = { v_start: start, v_end: end, max_mfn: BigInt(hypervisor.m2p.entryCount - 1) };
         return result(storeStruct(hypervisor, vcpu, pointer, abi.xen_machphys_mapping, mapping));
       }
@@ -81,13 +80,7 @@ export const memoryOp: Hypercall = {
   },
 };
 
-function reservation(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  operation: number,
-  pointer: bigint,
-  start: bigint,
-): HypercallResult {
+function reservation(hypervisor: Hypervisor, vcpu: Vcpu, operation: number, pointer: bigint, start: bigint): HypercallResult {
   const request = loadStruct(hypervisor, vcpu, pointer, abi.xen_memory_reservation);
   if (request === undefined || start >= request.nr_extents) return start;
   const target = targetDomain(hypervisor, vcpu, request.domid);
@@ -111,14 +104,7 @@ function reservation(
 
 type Reservation = Values<typeof abi.xen_memory_reservation.fields>;
 
-function addExtent(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  target: Domain,
-  operation: number,
-  slot: bigint,
-  request: Reservation,
-): boolean {
+function addExtent(hypervisor: Hypervisor, vcpu: Vcpu, target: Domain, operation: number, slot: bigint, request: Reservation): boolean {
   const guestFrame = operation === abi.XENMEM_populate_physmap ? loadWord(hypervisor, vcpu, slot) : undefined;
   if (operation === abi.XENMEM_populate_physmap && guestFrame === undefined) return false;
   const frame = allocateExtent(hypervisor, target, request.extent_order, request.mem_flags & 0xff);
@@ -151,13 +137,7 @@ function claimedByOthers(hypervisor: Hypervisor, except: Domain): number {
   return claimed;
 }
 
-function releaseExtent(
-  hypervisor: Hypervisor,
-  vcpu: Vcpu,
-  target: Domain,
-  slot: bigint,
-  request: Reservation,
-): boolean {
+function releaseExtent(hypervisor: Hypervisor, vcpu: Vcpu, target: Domain, slot: bigint, request: Reservation): boolean {
   const first = loadWord(hypervisor, vcpu, slot);
   if (first === undefined || first > BigInt(hypervisor.frames.frameCount)) return false;
   const { frames } = hypervisor;

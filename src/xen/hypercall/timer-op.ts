@@ -19,9 +19,7 @@ export const setTimerOp: Hypercall = {
   argumentCount: 1,
   handler(hypervisor, vcpu, args) {
     const timeout =
-      vcpu.domain.addressSize === 32
-        ? BigInt.asUintN(32, args[0] ?? 0n) | (BigInt.asUintN(32, args[1] ?? 0n) << 32n)
-        : (args[0] ?? 0n);
+      vcpu.domain.addressSize === 32 ? BigInt.asUintN(32, args[0] ?? 0n) | (BigInt.asUintN(32, args[1] ?? 0n) << 32n) : (args[0] ?? 0n);
     const signed = BigInt.asIntN(64, timeout);
     if (signed === 0n) {
       setSingleshot(hypervisor, vcpu, undefined);

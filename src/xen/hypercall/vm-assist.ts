@@ -5,12 +5,7 @@
  */
 
 import { EINVAL, ENOSYS } from '../../xen-abi/errno.ts';
-import {
-  VMASST_CMD_disable,
-  VMASST_CMD_enable,
-  VMASST_TYPE_m2p_strict,
-  VMASST_TYPE_runstate_update_flag,
-} from '../../xen-abi/xen.ts';
+import { VMASST_CMD_disable, VMASST_CMD_enable, VMASST_TYPE_m2p_strict, VMASST_TYPE_runstate_update_flag } from '../../xen-abi/xen.ts';
 import type { Hypercall } from './table.ts';
 
 const typeNames = [
