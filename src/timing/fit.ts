@@ -4,6 +4,7 @@
  * It never sees a nested column; fit-plan.ts refuses them.
  */
 
+import type { GuestSlopes } from './decomposition.ts';
 import type { FittedFile, FitResidual } from './fitted-file.ts';
 import { cellKey, cellsOf, type CellId, type FitPlan, restrictPlan, targetValue } from './fit-plan.ts';
 import { parameterNames, parameters, type ParameterName, type ParameterValues } from './parameters.ts';
@@ -40,7 +41,7 @@ const tolerance = 0.002;
 const acceptedResidual = 0.02;
 
 /** @throws {ConfigError} for nested or unknown columns, and when a parameter has no effect. */
-export async function fit(options: FitOptions): Promise<FittedFile> {
+export async function runFit(options: FitOptions): Promise<FittedFile> {
   const plan = restrictPlan(options.plan, options.columns);
   const cells = cellsOf(plan);
   let values = options.start;
@@ -57,6 +58,7 @@ export async function fit(options: FitOptions): Promise<FittedFile> {
     columns: [...new Set(cells.map(({ stack }) => stack))],
     values,
     fittedNames: plan.solves.map(({ parameter }) => parameter),
+    guestSlopes: guestSlopesOf(cells, measured),
     residuals,
     warnings: warningsOf(plan, values, residuals),
   };
@@ -92,6 +94,16 @@ export function wholeGuestArguments(values: ParameterValues): ParameterValues {
   const whole: Record<ParameterName, number> = { ...values };
   for (const { name, belongsTo } of parameters) if (belongsTo === 'guest') whole[name] = Math.round(values[name]);
   return whole;
+}
+
+/** The stand-in's instructions are the same in every stack, so the first column that has a row speaks for all. */
+function guestSlopesOf(cells: readonly CellId[], measured: ReadonlyMap<string, LinearCell>): GuestSlopes {
+  const slopes: { -readonly [K in keyof GuestSlopes]: GuestSlopes[K] } = {};
+  for (const cell of cells) {
+    const { k_sys, k_fork } = measured.get(cellKey(cell))!.slopes;
+    slopes[cell.row] ??= { k_sys, k_fork };
+  }
+  return slopes;
 }
 
 function residualsOf(plan: FitPlan, measured: ReadonlyMap<string, LinearCell>): FitResidual[] {

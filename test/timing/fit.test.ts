@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fit, type Measure } from '../../src/timing/fit.ts';
+import { type Measure, runFit } from '../../src/timing/fit.ts';
 import { cellKey, type FitPlan, findPlan, fitPlans, parseFitColumns, restrictPlan, targetValue } from '../../src/timing/fit-plan.ts';
 import { fitted } from '../../src/timing/fitted.ts';
 import { renderFittedFile } from '../../src/timing/fitted-file.ts';
@@ -136,7 +136,7 @@ describe('the fit', () => {
   const exact: Measure = (cell, values) => ({ cycles: predictCycles(world.get(cellKey(cell))!, values), slopes: {} });
 
   it('finds the parameters by secants when the runs give no slopes, and meets the cells', async () => {
-    const found = await fit({ plan, columns: singleColumns, start: priorValues, measure: exact });
+    const found = await runFit({ plan, columns: singleColumns, start: priorValues, measure: exact });
     for (const name of parameterNames) expect(found.values[name] / truth[name]).toBeCloseTo(1, 4);
     expect(found.residuals.map(({ ratio }) => Math.abs(ratio - 1) < 0.001)).toEqual(Array(6).fill(true));
     expect(found.warnings).toEqual([]);
@@ -147,7 +147,7 @@ describe('the fit', () => {
       const cycles = predictCycles(world.get(cellKey(cell))!, values);
       return { cycles: cycles + 40 * Math.floor(cycles / 2930), slopes: {} };
     };
-    const found = await fit({ plan, columns: singleColumns, start: priorValues, measure: ticking });
+    const found = await runFit({ plan, columns: singleColumns, start: priorValues, measure: ticking });
     for (const residual of found.residuals.slice(0, 4)) expect(Math.abs(residual.ratio - 1)).toBeLessThan(0.02);
   });
 
@@ -157,7 +157,7 @@ describe('the fit', () => {
       seen.add(cell.stack);
       return exact(cell, values);
     };
-    const found = await fit({ plan, columns: ['baseline', 'pv'], start: priorValues, measure: watched });
+    const found = await runFit({ plan, columns: ['baseline', 'pv'], start: priorValues, measure: watched });
     expect([...seen].sort()).toEqual(['baseline', 'pv']);
     expect(found.fittedNames).toEqual(['k_sys', 'k_fork', 'k_entry', 'k_mmu']);
     expect(found.warnings).toEqual(['k_ept is not fitted: no column that may be used tells it; 1 is its prior value']);
@@ -167,7 +167,7 @@ describe('the fit', () => {
     const never: Measure = () => {
       throw new Error('measured');
     };
-    await expect(fit({ plan, columns: ['baseline', 'pv/kvm'], start: priorValues, measure: never })).rejects.toThrow(
+    await expect(runFit({ plan, columns: ['baseline', 'pv/kvm'], start: priorValues, measure: never })).rejects.toThrow(
       'nested columns are predicted',
     );
   });
@@ -179,13 +179,13 @@ describe('the fit', () => {
       triangular(() => 1),
     );
     const measure: Measure = (cell, values) => ({ cycles: predictCycles(odd.get(cellKey(cell))!, values), slopes: {} });
-    const found = await fit({ plan, columns: singleColumns, start: priorValues, measure });
+    const found = await runFit({ plan, columns: singleColumns, start: priorValues, measure });
     expect(found.warnings).toHaveLength(1);
     expect(found.warnings[0]).toContain('k_mmu = 1.8 is outside its expected range 0.4 to 1');
   });
 
   it('writes a file that reads back as what was found', async () => {
-    const found = await fit({ plan, columns: singleColumns, start: priorValues, measure: exact });
+    const found = await runFit({ plan, columns: singleColumns, start: priorValues, measure: exact });
     const text = renderFittedFile({ ...found, warnings: ["it's odd"] });
     const body = text.slice(text.indexOf('= {') + 2, text.lastIndexOf(';'));
     const read = new Function(`return (${body})`)() as typeof found;
