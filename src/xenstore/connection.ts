@@ -1,10 +1,9 @@
 /** One client of the store: a domain, or a program in Domain 0 with a connection of its own. Plain data. */
 
-import type { Subject } from './permissions.ts';
 import type { Transaction } from './transaction.ts';
-import type { Watch } from './watch.ts';
+import type { Watch, Watcher } from './watch.ts';
 
-export interface Connection extends Subject {
+export interface Connection extends Watcher {
   readonly id: number;
   readonly domid: number;
   /** The domain that this one serves (SET_TARGET), whose rights it then has too. */

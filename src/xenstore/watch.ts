@@ -10,9 +10,8 @@
  */
 
 import { XENSTORE_PAYLOAD_MAX, XS } from '../xen-abi/io/xs-wire.ts';
-import type { Connection } from './connection.ts';
 import { domainPath, isAtOrBelow } from './path.ts';
-import { type Permissions, permits } from './permissions.ts';
+import { type Permissions, permits, type Subject } from './permissions.ts';
 import { encodeStrings, type Packet } from './wire.ts';
 
 export interface Watch {
@@ -20,6 +19,12 @@ export interface Watch {
   readonly path: string;
   readonly relative: boolean;
   readonly token: string;
+}
+
+/** Who has watches: a connection. */
+export interface Watcher extends Subject {
+  readonly id: number;
+  readonly watches: readonly Watch[];
 }
 
 /** Something that watches may fire for. */
@@ -37,7 +42,7 @@ export interface Delivery {
   readonly packet: Packet;
 }
 
-export function eventsFor(connections: Iterable<Connection>, changes: readonly Change[]): Delivery[] {
+export function eventsFor(connections: Iterable<Watcher>, changes: readonly Change[]): Delivery[] {
   const deliveries: Delivery[] = [];
   if (changes.length === 0) return deliveries;
   for (const change of changes) {
@@ -53,7 +58,7 @@ export function eventsFor(connections: Iterable<Connection>, changes: readonly C
 }
 
 /** The event for a path at or below the watch's; none when it would be too long for a message. */
-export function watchEvent(connection: Connection, watch: Watch, path: string): Delivery[] {
+export function watchEvent(connection: Watcher, watch: Watch, path: string): Delivery[] {
   const home = `${domainPath(connection.domid)}/`;
   const shown = watch.relative && path.startsWith(home) ? path.slice(home.length) : path;
   const payload = encodeStrings(shown, watch.token);
