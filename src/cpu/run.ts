@@ -68,6 +68,8 @@ function handle(processor: Processor, status: Status): void {
 }
 
 function deliverOrShutDown(processor: Processor, event: Parameters<typeof deliver>[1]): void {
+  // A repeated string instruction that is left here starts anew when it goes on.
+  processor.state.set('repeatActive', 0n);
   if (deliver(processor, event) === 'shutdown') processor.shutDown = true;
   syncSecondStages(processor);
 }

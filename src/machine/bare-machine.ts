@@ -30,7 +30,7 @@ export interface BareMachineOptions {
   readonly memoryBytes: number;
   readonly engine: EngineName;
   readonly costs: CostModel;
-  readonly newTranslation: () => TranslationModel;
+  readonly newTranslation: () => TranslationModel & { save(writer: SaveWriter): void };
   readonly cpuid: CpuidModel;
   readonly tscKhz: number;
   /** Bytes that the guest writes to the serial port. */
@@ -60,6 +60,7 @@ export class BareMachine implements Bus {
   readonly tscKhz: number;
   /** Vectors requested of each processor by timers and other processors. */
   readonly requested: RequestedInterrupts[] = [];
+  private readonly translations: { save(writer: SaveWriter): void }[] = [];
   private end: RunEnd | undefined;
 
   constructor(options: BareMachineOptions) {
@@ -69,13 +70,15 @@ export class BareMachine implements Bus {
     const wasm = new WebAssembly.Memory({ initial: pages, maximum: pages });
     this.memory = new PhysicalMemory(wasm, this.layout.ramBase, options.memoryBytes);
     for (let index = 0; index < options.cpuCount; index++) {
+      const translation = options.newTranslation();
+      this.translations.push(translation);
       new Processor({
         index,
         memory: this.memory,
         stateBase: this.layout.cpuBase(index),
         bus: this,
         costs: options.costs,
-        translation: options.newTranslation(),
+        translation,
         cpuid: options.cpuid,
         peers: this.processors,
       });
@@ -131,7 +134,7 @@ export class BareMachine implements Bus {
     });
     for (const processor of this.processors) {
       saveProcessor(writer, processor);
-      processor.translation.save?.(writer);
+      this.translations[processor.index].save(writer);
     }
   }
 
@@ -144,7 +147,7 @@ export class BareMachine implements Bus {
     this.devices.write(port, size, value, this.processors[0].cycles);
     this.updateInterruptLine(0);
     // The timer may have got an earlier deadline.
-    this.processors[0].breakRun();
+    this.processors[0].endRun();
   }
   readMemory(_address: number, size: 1 | 2 | 4 | 8): bigint {
     return (1n << BigInt(size * 8)) - 1n;
@@ -162,7 +165,7 @@ export class BareMachine implements Bus {
   requestInterrupt(cpu: number, vector: number): void {
     this.requested[cpu].add(vector);
     this.updateInterruptLine(cpu);
-    this.processors[cpu].breakRun();
+    this.processors[cpu].endRun();
   }
 
   // --- the loop -------------------------------------------------------------------------------------------------

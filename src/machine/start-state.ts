@@ -16,7 +16,7 @@ const RBX = 3;
 
 export function enterMultiboot(processor: Processor, image: LoadedImage): void {
   const { state } = processor;
-  for (let segment = Segment.ES; segment <= Segment.GS; segment++) {
+  for (let segment: number = Segment.ES; segment <= Segment.GS; segment++) {
     state.set32('segmentSelector', segment === Segment.CS ? 0x08 : 0x10, segment);
     state.set('segmentBase', 0n, segment);
     state.set32('segmentLimit', 0xffff_ffff, segment);
