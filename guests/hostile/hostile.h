@@ -48,6 +48,7 @@ long guarded(void *fn, ...);
 void go_user(void *frame) __attribute__((noreturn));
 void sp_call(void *fn, u64 arg, void *sp) __attribute__((noreturn));
 
+void *memset(void *d, int c, u64 n), *memcpy(void *d, const void *s, u64 n);
 void *page(void);                                             /* a fresh zeroed page, mapped read-write */
 u64 mfn_of(void *p), maddr_of(void *p);
 long set_map(void *va, u64 pte);                              /* update_va_mapping with INVLPG */

@@ -7,7 +7,7 @@
 #define cnt_standin_sys cnt+32
 .section .standin,"ax"
 .macro STEP n
-.balign 4096
+.balign 4096, 0xcc
 .skip (((\n * 208) % 3072) & ~15)+16, 0xcc
 standin_step_\n:
   mov $10, %ecx
@@ -26,7 +26,7 @@ standin_step_\n:
 .irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39
 STEP \n
 .endr
-.balign 4096
+.balign 4096, 0xcc
 
 .text
 /* void standin_run(struct standin *rdi, u64 steps rsi): struct = text cursor, text first, text end, data cursor, first, end (pointers) */

@@ -92,6 +92,7 @@ static void x_switch_task(struct task *t)
 static u64 x_cr2(void) { return SH->vcpu[0].cr2; }
 
 /* ---- time and events ---- */
+static u32 lowest_bit(u64 v) { u64 r; __asm__("bsfq %1,%0" : "=r"(r) : "rm"(v)); return r; }   /* gcc would emit TZCNT */
 static u64 now(void)
 {
     volatile struct vcpu_time *t = &SH->vcpu[0].time;
@@ -122,11 +123,11 @@ void xen_upcall(struct regs *r)
     SH->vcpu[0].pending = 0;
     u64 sel = xchg64((u64 *)&SH->vcpu[0].sel, 0);
     while (sel) {
-        u32 word = __builtin_ctzl(sel);
+        u32 word = lowest_bit(sel);
         sel &= sel - 1;
         u64 bits;
         while ((bits = SH->evtchn_pending[word] & ~SH->evtchn_mask[word])) {
-            u32 bit = __builtin_ctzl(bits);
+            u32 bit = lowest_bit(bits);
             __asm__ volatile("lock btrq %1,%0" : "+m"(*(u64 *)&SH->evtchn_pending[word]) : "r"((u64)bit) : "memory");
             if (word * 64 + bit == timer_port) x_tick(r);
         }

@@ -1,16 +1,18 @@
 #!/bin/sh
 # Runs a guest of this folder as dom0 on Debian's real Xen 4.17 under QEMU TCG and prints what the guest printed.
-#   guests/real-xen/run.sh [-a] [-t SECONDS] [-m DOM0_MIB] [-o LOGFILE] [KERNEL [ARGUMENT...]]
+#   guests/real-xen/run.sh [-a] [-u] [-t SECONDS] [-m DOM0_MIB] [-o LOGFILE] [KERNEL [ARGUMENT...]]
+#   -u  run KERNEL not as dom0 but as DomU, built by guests/builder/builder.elf
 #   -a  print the hypervisor's lines too; -o keep the whole console; -t limit (default 300); -m dom0 memory (default 32)
 #   KERNEL defaults to guests/nanokernel/nanokernel.elf, ARGUMENTs to "reps=2".
-# Status 0: the guest printed DONE or VERDICT SUCCESS; 1: it did not, or printed PANIC or VERDICT FAILURE; 2: set-up failed.
+# Status 0: the guest printed DONE or VERDICT SUCCESS, or EXPECT CRASH and the hypervisor crashed it; 1: it did not, or it printed PANIC or
+# VERDICT FAILURE; 2: set-up failed.
 # Needs: qemu-system-x86_64, apt-get, dpkg-deb, zcat. The hypervisor comes from the Debian package xen-hypervisor-4.17-amd64,
 # fetched by name and unpacked under ${PARAVANE_CACHE:-${TMPDIR:-/tmp}/paravane-real-xen}; it is never committed.
 # SMAP is off because QEMU's IRET at CPL 3 reads its frame with kernel rights (guests/README.md).
 set -eu
-all=0; limit=300; mem=32; log=
-while getopts at:m:o: f; do
-  case $f in a) all=1 ;; t) limit=$OPTARG ;; m) mem=$OPTARG ;; o) log=$OPTARG ;; *) exit 2 ;; esac
+all=0; domu=0; limit=300; mem=32; log=
+while getopts aut:m:o: f; do
+  case $f in a) all=1 ;; u) domu=1 ;; t) limit=$OPTARG ;; m) mem=$OPTARG ;; o) log=$OPTARG ;; *) exit 2 ;; esac
 done
 shift $((OPTIND - 1))
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,8 +20,6 @@ kernel=${1:-$here/../nanokernel/nanokernel.elf}
 [ $# -gt 0 ] && shift
 args=${*:-reps=2}
 [ -r "$kernel" ] || { echo "run.sh: cannot read $kernel" >&2; exit 2; }
-case $kernel$args in *,*) ;; esac
-
 cache=${PARAVANE_CACHE:-${TMPDIR:-/tmp}/paravane-real-xen}
 xen=$cache/xen-4.17
 if [ ! -s "$xen" ]; then
@@ -32,7 +32,11 @@ work=$(mktemp -d)
 trap 'kill "$qemu" 2>/dev/null || true; rm -rf "$work"' EXIT INT TERM
 qemu=
 # a comma in -initrd separates modules, so commas of the arguments are doubled
-module=$(printf '%s %s' "$kernel" "$args" | sed 's/,/,,/g')
+if [ $domu = 1 ]; then
+  module=$(printf '%s -- %s' "$here/../builder/builder.elf" "$args" | sed 's/,/,,/g'),$(printf '%s' "$kernel" | sed 's/,/,,/g')
+else
+  module=$(printf '%s %s' "$kernel" "$args" | sed 's/,/,,/g')
+fi
 qemu-system-x86_64 -accel tcg -cpu max,smap=off -m 512 -kernel "$xen" -initrd "$module" \
   -append "com1=115200,8n1 console=com1 dom0_mem=${mem}M,max:${mem}M dom0_max_vcpus=1 loglvl=all guest_loglvl=all noreboot" \
   -serial "file:$work/console" -display none -monitor none -no-reboot >"$work/qemu" 2>&1 &
@@ -51,4 +55,8 @@ cat "$work/qemu" >&2
 [ -z "$log" ] || cp "$work/lines" "$log"
 if [ $all = 1 ]; then cat "$work/lines"; else grep -v '^(XEN)\|^ Xen \|^$' "$work/lines" || true; fi
 if grep -q '^PANIC\|^VERDICT FAILURE' "$work/lines"; then exit 1; fi
-grep -q '^DONE$\|^VERDICT SUCCESS' "$work/lines"
+if grep -q '^EXPECT CRASH' "$work/lines"; then
+  grep -q 'Domain [0-9]* .*crashed on\|Hardware Dom0 crashed' "$work/lines"
+else
+  grep -q '^DONE$\|^VERDICT SUCCESS' "$work/lines"
+fi

@@ -17,7 +17,7 @@ start:
   .noaltmacro
 .endm
 .macro CHAIN_LOOP name, n, to
-  .balign 4096
+  .balign 4096, 0xcc
   .skip (((\n * 176) % 3328) & ~15)+16, 0xcc
   .globl \name\()_\n
 \name\()_\n:
