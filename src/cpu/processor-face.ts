@@ -107,6 +107,11 @@ export class ProcessorFace {
     this.processor.charge(event, count, this.layer);
   }
 
+  guestMode(mode: 'kernel' | 'user'): void {
+    const { state, ledger } = this.processor;
+    ledger?.guestMode(mode, state.get('cycles'), state.get('instructions'));
+  }
+
   /** Charges a translation of the face's own pages, as the timing model priced it. */
   protected chargeTouch(twelfths: number): void {
     if (twelfths === 0) return;

@@ -207,7 +207,11 @@ export class BareMachine implements Bus {
     const event = this.nextEvent(processor);
     if (state.get32('halted') !== 0 && state.get32('pendingInterrupt') === 0 && event !== undefined) {
       const wake = event * TWELFTHS;
-      if (state.get('cycles') < wake) state.set('cycles', wake);
+      const idle = wake - state.get('cycles');
+      if (idle > 0n) {
+        state.set('cycles', wake);
+        processor.ledger?.charge('idle', Number(idle), Number(idle));
+      }
     }
     this.takeEvents(processor);
     let until = (processor.cycles + QUANTUM_CYCLES) * TWELFTHS;

@@ -96,6 +96,8 @@ export interface PlatformCpu {
   charge(event: CostEvent, count?: number): void;
   /** Sends one access of the hypervisor's own code or data through the modelled TLB (timing-model: translation). */
   touch(page: SyntheticPage, index: number): void;
+  /** A PV guest runs its kernel or its user code from now on: both run at CPL 3, so privilege levels do not tell the ledger. */
+  guestMode?(mode: 'kernel' | 'user'): void;
 
   /** Hardware virtualization, only on the bare machine. */
   readonly virtualization: Virtualization | undefined;

@@ -32,6 +32,9 @@ export interface FittedFile {
   readonly warnings: readonly string[];
 }
 
+// Not at the start of a line, where it would be an import of this file.
+const fileImport = "import type { FittedFile } from './fitted-file.ts';";
+
 /** The text of src/timing/fitted.ts. */
 export function renderFittedFile(file: FittedFile): string {
   const quoted = (text: string) => `'${text.replace(/\\/g, '\\\\').replace(/'/g, "\\'")}'`;
@@ -48,7 +51,7 @@ export function renderFittedFile(file: FittedFile): string {
  * Values of the fitted parameters. Written by \`npm run -s fit -- --write\`; not edited by hand.
  */
 
-import type { FittedFile } from './fitted-file.ts';
+${fileImport}
 
 export const fitted: FittedFile = {
   plan: ${quoted(file.plan)},

@@ -95,6 +95,8 @@ export interface CostLedger {
    * former. Both are the processor's counters, not differences.
    */
   privilege(from: number, to: number, cycles: bigint, instructions: bigint): void;
+  /** A PV guest goes between kernel and user, both at CPL 3; counters as for {@link privilege}. */
+  guestMode(mode: 'kernel' | 'user', cycles: bigint, instructions: bigint): void;
 }
 
 /** Everything is free: for tests, and for machines whose time does not matter. */

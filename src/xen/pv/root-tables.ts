@@ -24,7 +24,8 @@ export function setKernelRoot(tables: PageTables, descriptors: DescriptorTables,
   // The LDT is named by a linear address, which may mean other frames now.
   descriptors.dropLdtPages(vcpu);
   if (m2pStrict(vcpu.domain)) tables.slots.showM2p(frame, true);
-  tables.flush.loadRoot(cpu, frame);
+  // Host code that plays a domain has tables, but not the processor.
+  if (vcpu.code === undefined) tables.flush.loadRoot(cpu, frame);
   if (frame !== old && old !== 0) tables.frames.putPageAndType(old);
   return 0;
 }
@@ -49,6 +50,7 @@ export function setUserRoot(tables: PageTables, vcpu: Vcpu, frame: number): numb
 export function toggleGuestMode(tables: PageTables, vcpu: Vcpu, cpu: PlatformCpu): void {
   const pv = vcpu.pv as PvVcpu;
   pv.kernelMode = !pv.kernelMode;
+  cpu.guestMode?.(pv.kernelMode ? 'kernel' : 'user');
   cpu.charge(Hardware.swapgs);
   const base = cpu.gsBase;
   cpu.gsBase = cpu.kernelGsBase;
