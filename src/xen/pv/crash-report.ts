@@ -2,6 +2,7 @@
  * The end of a domain that cannot go on: why, and the registers at that moment, as lines of the hypervisor's log.
  * Ends a domain only for a bounce stack that cannot be written, a missing handler, a bad iret frame, a missing user table.
  */
+import { crashDomain } from '../domain-lifecycle.ts';
 import { hex64 } from '../../base/integer.ts';
 import type { PlatformCpu } from '../../platform/cpu.ts';
 import type { Hypervisor } from '../hypervisor.ts';
@@ -28,6 +29,6 @@ export function crashReport(vcpu: Vcpu, cpu: PlatformCpu, reason: string): strin
 /** Ends the domain of the vCPU that runs on `cpu`; always false, for callers that answer whether the guest goes on. */
 export function crashGuest(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu, reason: string): false {
   for (const line of crashReport(vcpu, cpu, reason)) hypervisor.log(line);
-  hypervisor.crashDomain(vcpu.domain, reason);
+  crashDomain(hypervisor, vcpu.domain, reason);
   return false;
 }

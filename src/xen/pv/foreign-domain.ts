@@ -9,7 +9,6 @@ import type { Domain } from '../domain.ts';
 import { Owner } from '../frame-table.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 
-
 /** Domain id, Owner.io or Owner.xen; or -ESRCH, -EPERM. */
 export function resolveOwner(hypervisor: Hypervisor, caller: Domain, domid: number): number {
   if (domid === DOMID_SELF || domid === caller.id) return caller.id;
@@ -18,4 +17,14 @@ export function resolveOwner(hypervisor: Hypervisor, caller: Domain, domid: numb
   const domain = hypervisor.domains.get(domid);
   if (domain === undefined || domain.dying === 2) return -ESRCH;
   return caller.privileged || domain.controlledBy === caller.id ? domain.id : -EPERM;
+}
+
+/**
+ * The machine frame that a present entry for a page of `owner` names. A full domain's pages are named by guest frames,
+ * as its toolstack knows no others. -1: it has no such page.
+ */
+export function foreignFrame(hypervisor: Hypervisor, caller: Domain, owner: number, frame: number): number {
+  if (owner === caller.id) return frame;
+  const p2m = hypervisor.domains.get(owner)?.p2m;
+  return p2m === undefined ? frame : (p2m[frame] ?? -1);
 }

@@ -45,6 +45,11 @@ export function entryHigh(frame: number): number {
   return Math.floor(frame / 0x10_0000);
 }
 
+/** The same entry for another frame. */
+export function entryFor(frame: number, low: number, high: number): { low: number; high: number } {
+  return { low: entryLow(frame, low & 0xfff), high: ((high & ~0xf_ffff) | entryHigh(frame)) >>> 0 };
+}
+
 /** R5 for L2..L4: P RW US A D AVAIL and NX, nothing else; page size never. */
 export function upperFlagsAllowed(low: number, high: number): boolean {
   return (low & (PWT | PCD | PAT | G)) === 0 && (high & AVAIL_HIGH) === 0;

@@ -13,8 +13,8 @@ import type { Hypervisor } from '../hypervisor.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { runBatch } from './batch.ts';
 import { Cost, mmuUpdate as levelRows } from './cost-rows.ts';
-import { resolveOwner } from './foreign-domain.ts';
-import { FRAME_BYTES } from './guest-entry.ts';
+import { foreignFrame, resolveOwner } from './foreign-domain.ts';
+import { entryFor, entryFrame, FRAME_BYTES, P } from './guest-entry.ts';
 import type { PageTables } from './page-tables.ts';
 import { proceedWith } from './proceed.ts';
 import { updateL1, updateUpper } from './update-entry.ts';
@@ -69,9 +69,13 @@ export function mmuUpdate(tables: PageTables, hypervisor: Hypervisor, vcpu: Vcpu
     hypervisor.operation(vcpu, `mmu_update entry: ${name} on page type ${pageTypeNames[type === PageType.none ? PageType.writable : type]}`);
     let result = -EINVAL;
     switch (type) {
-      case PageType.l1:
-        result = updateL1(tables, frame, index, low, high, tableOwner, pageOwner, preserveAd);
+      case PageType.l1: {
+        const page = (low & P) === 0 ? 0 : foreignFrame(hypervisor, caller, pageOwner, entryFrame(low, high));
+        if (page < 0) break;
+        const named = (low & P) === 0 ? { low, high } : entryFor(page, low, high);
+        result = updateL1(tables, frame, index, named.low, named.high, tableOwner, pageOwner, preserveAd);
         break;
+      }
       case PageType.l2:
       case PageType.l3:
       case PageType.l4:
