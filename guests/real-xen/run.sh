@@ -56,7 +56,7 @@ cat "$work/qemu" >&2
 if [ $all = 1 ]; then cat "$work/lines"; else grep -v '^(XEN)\|^ Xen \|^$' "$work/lines" || true; fi
 if grep -q '^PANIC\|^VERDICT FAILURE' "$work/lines"; then exit 1; fi
 if grep -q '^EXPECT CRASH' "$work/lines"; then
-  grep -q 'Domain [0-9]* .*crashed on\|Hardware Dom0 crashed' "$work/lines"
+  grep -q 'Domain [0-9]* .*crashed on\|Hardware Dom0 crashed\|^BUILDER .* reason 3' "$work/lines"
 else
   grep -q '^DONE$\|^VERDICT SUCCESS' "$work/lines"
 fi
