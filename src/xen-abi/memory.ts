@@ -89,6 +89,7 @@ export const xen_machphys_mapping = struct('xen_machphys_mapping', [12, 24], {
   max_mfn: [[8, 16], 'word'],
 });
 export const xen_memory_map = struct('xen_memory_map', [8, 16], { nr_entries: [0, 'u32'], buffer: [[4, 8], 'word'] });
+export const xen_remove_from_physmap = struct('xen_remove_from_physmap', [8, 16], { domid: [0, 'u16'], gpfn: [[4, 8], 'word'] });
 export const xen_foreign_memory_map = struct('xen_foreign_memory_map', [12, 24], {
   domid: [0, 'u16'],
   nr_entries: [[4, 8], 'u32'],

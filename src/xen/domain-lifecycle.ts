@@ -5,11 +5,13 @@
  */
 
 import { EEXIST, EINVAL, ENOMEM, ENOSPC } from '../xen-abi/errno.ts';
+import { SHUTDOWN_crash } from '../xen-abi/sched.ts';
 import { DOMID_FIRST_RESERVED, VIRQ_DOM_EXC } from '../xen-abi/xen.ts';
 import { type Domain, type DomainKindName, noController, shutdownCodeNone } from './domain.ts';
 import { shareXenFrame, unshareXenFrame } from './domain-memory.ts';
 import { closeAllPorts, newEventChannels } from './event-channel.ts';
 import { sendGlobalVirq } from './event-delivery.ts';
+import { FrameFlag, Owner, PageType } from './frame-table.ts';
 import { destroyGrantTable, growGrantTable, newGrantTable } from './grant-table.ts';
 import type { Hypervisor } from './hypervisor.ts';
 import { stopNow, sleep, wake } from './scheduler.ts';
@@ -180,4 +182,32 @@ function freeDomainId(hypervisor: Hypervisor): number {
     if (!hypervisor.domains.has(id)) return id;
   }
   return -ENOSPC;
+}
+
+/**
+ * Ends a domain that cannot go on (unwritable bounce stack, no handler, bad iret frame): shut down with SHUTDOWN_crash.
+ * The guest is not returned to.
+ */
+export function crashDomain(hypervisor: Hypervisor, domain: Domain, reason: string): void {
+  if (domain.shutDown || domain.dying !== 0) return;
+  domain.crashReason = reason;
+  hypervisor.log(`domain ${domain.id} crashed: ${reason}`);
+  shutdownDomain(hypervisor, domain, SHUTDOWN_crash);
+}
+
+/** FrameTable.freed: the frame returns to the free ones, scrubbed, and its domain's account is settled. */
+export function frameFreed(hypervisor: Hypervisor, frame: number): void {
+  const { frames } = hypervisor;
+  const domain = hypervisor.domains.get(frames.owner[frame] as number);
+  const fromXenHeap = frames.has(frame, FrameFlag.xenHeap);
+  frames.owner[frame] = Owner.none;
+  frames.type[frame] = PageType.none;
+  frames.flags[frame] = 0;
+  hypervisor.allocator.release(frame);
+  if (domain === undefined) return;
+  // DEVIATION: Xen scrubs only what dead domains leave behind; here nothing of a domain ever reaches another.
+  hypervisor.memory.zeroFrame(frame);
+  if (fromXenHeap) domain.xenHeapPages--;
+  else domain.totalPages--;
+  removeIfGone(hypervisor, domain);
 }

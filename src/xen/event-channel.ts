@@ -7,32 +7,13 @@
 
 import { EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM, ESRCH } from '../xen-abi/errno.ts';
 import { NR_VIRQS, VIRQ_ARGO, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU } from '../xen-abi/xen.ts';
-import type { Domain } from './domain.ts';
+import { type Domain, type EventChannels, type Port, PortState } from './domain.ts';
+
 import { clearPending, setPending, unmaskPort } from './event-delivery.ts';
 import type { Hypervisor } from './hypervisor.ts';
 
-/** EVTCHNSTAT_*, also what EVTCHNOP_status reports. */
-export const PortState = { free: 0, unbound: 1, interdomain: 2, pirq: 3, virq: 4, ipi: 5 } as const;
-export type PortState = (typeof PortState)[keyof typeof PortState];
-
-export interface Port {
-  state: PortState;
-  /** vCPU of the owner that is notified. */
-  vcpu: number;
-  /** unbound: who may bind; interdomain: the peer's domain. */
-  remoteDomain: number;
-  /** interdomain: the peer's port. */
-  remotePort: number;
-  /** virq and pirq: its number. */
-  source: number;
-}
-
-export interface EventChannels {
-  /** Index = port number; port 0 is never given out. Grows by {@link portsPerBucket}; a port below the length is valid. */
-  readonly ports: Port[];
-  /** createdomain's limit; the ABI's is below it or above it. */
-  readonly maxPort: number;
-}
+export type { EventChannels, Port } from './domain.ts';
+export { PortState } from './domain.ts';
 
 const portsPerBucket = 64;
 

@@ -3,9 +3,15 @@
  * crash reports. Observers never change anything, and no cost depends on one.
  */
 
-import type { Domain } from './domain.ts';
-import type { HypercallResult } from './hypercall/table.ts';
-import type { Vcpu } from './vcpu.ts';
+import type { Domain, Vcpu } from './domain.ts';
+
+/**
+ * What a handler gives back:
+ * - a bigint: the result, negative errno included (masked to the caller's register size by the dispatcher);
+ * - `no-result`: the caller's registers already are what they should be (iret), or the domain is no more;
+ * - `restart`: nothing visible has happened, the instruction is run again (RIP moved back by 2): a continuation.
+ */
+export type HypercallResult = bigint | 'no-result' | 'restart';
 
 export type UnknownKind = 'hypercall' | 'sub-operation' | 'msr' | 'cpuid' | 'port' | 'instruction';
 
@@ -19,6 +25,8 @@ export interface HypervisorObserver {
   event?(domain: Domain, port: number, merged: boolean): void;
   /** An upcall or exception frame was built. */
   delivery?(vcpu: Vcpu, name: string): void;
+  /** A full domain left to the hypervisor; `reason` as in platform/virtualization.ts VmExit. */
+  exit?(vcpu: Vcpu, reason: string): void;
   /** Something a guest asked for that is not implemented; `detail` names it in one word or number. */
   unknown?(domain: Domain, kind: UnknownKind, detail: string): void;
   domainCreated?(domain: Domain): void;

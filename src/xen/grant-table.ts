@@ -15,43 +15,12 @@ import {
   GTF_writing,
   grant_entry_v1,
 } from '../xen-abi/grant-table.ts';
-import type { Domain } from './domain.ts';
+import type { ActiveGrant, Domain, GrantMapping, GrantTable } from './domain.ts';
 import { shareXenFrame, unshareXenFrame } from './domain-memory.ts';
 import { PageType } from './frame-table.ts';
 import type { Hypervisor } from './hypervisor.ts';
 
-/** Uses of one entry of a granting domain's table, for all mappings and copies together. */
-export interface ActiveGrant {
-  /** Machine frame that the uses refer to. */
-  readonly frame: number;
-  /** Domain that uses it. */
-  readonly domain: number;
-  /** Uses by purpose: mapped by a processor or for devices, to read or also to write; a copy counts as host. */
-  hostRead: number;
-  hostWrite: number;
-  deviceRead: number;
-  deviceWrite: number;
-}
-
-/** A mapping that the domain made of another's (or its own) grant: one maptrack entry. */
-export interface GrantMapping {
-  readonly domain: number;
-  readonly reference: number;
-  /** GNTMAP_* flags of what is still mapped: device_map 1, host_map 2, readonly 4. */
-  flags: number;
-}
-
-export interface GrantTable {
-  readonly version: 1 | 2;
-  readonly maxVersion: 1 | 2;
-  readonly maxFrames: number;
-  readonly maxMappings: number;
-  /** Machine frames of the shared table. */
-  readonly frames: number[];
-  readonly active: Map<number, ActiveGrant>;
-  /** Handle -> mapping. The lowest free handle is given out. */
-  readonly mappings: Map<number, GrantMapping>;
-}
+export type { ActiveGrant, GrantMapping, GrantTable } from './domain.ts';
 
 export const entryBytes = grant_entry_v1.size();
 export const entriesPerFrame = 4096 / entryBytes;
@@ -127,7 +96,7 @@ export function acquireEntry(
   }
   if (active !== undefined) return active;
   const fresh: ActiveGrant = {
-    frame: memory.readU32(address + 4),
+    frame: grantedFrame(granter, memory.readU32(address + 4)),
     domain: user.id,
     hostRead: 0,
     hostWrite: 0,
@@ -136,6 +105,11 @@ export function acquireEntry(
   };
   granter.grants.active.set(reference, fresh);
   return fresh;
+}
+
+/** An entry of a domain with guest-physical memory names a guest frame. -1: it has none there, and no reference can be had. */
+function grantedFrame(granter: Domain, frame: number): number {
+  return granter.p2m === undefined ? frame : (granter.p2m[frame] ?? -1);
 }
 
 /** Clears the marks of an entry that nobody uses any more (in that way), and forgets unused ones. */
@@ -159,9 +133,9 @@ const readonlyMap = 4;
 
 /** Counts a mapping's uses up (`by` 1) or down (-1). */
 export function countUse(active: ActiveGrant, flags: number, by: 1 | -1): void {
-  const readonly = (flags & readonlyMap) !== 0;
-  if ((flags & hostMap) !== 0) readonly ? (active.hostRead += by) : (active.hostWrite += by);
-  if ((flags & deviceMap) !== 0) readonly ? (active.deviceRead += by) : (active.deviceWrite += by);
+  const access = (flags & readonlyMap) !== 0 ? 'Read' : 'Write';
+  if ((flags & hostMap) !== 0) active[`host${access}`] += by;
+  if ((flags & deviceMap) !== 0) active[`device${access}`] += by;
 }
 
 /**

@@ -21,6 +21,7 @@ export function guestRangeOk(vcpu: Vcpu, address: bigint, length: bigint): boole
     return address + length <= BigInt(vcpu.domain.compatHoleStart);
   }
   const end = address + (length > 0n ? length : 1n);
+  if (vcpu.domain.p2m !== undefined) return end <= limit64; // no hole: the hypervisor is not in its address space
   if (end <= lowerHalfEnd) return true;
   return address >= hypervisorEnd && end <= limit64;
 }

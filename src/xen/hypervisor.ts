@@ -1,37 +1,28 @@
 /**
  * The hypervisor: owner of ring 0 of its platform's cpus. One object per instance, no module state, so that two run in
  * one process and one runs in a domain of another. It is called by guests between two of their instructions
- * (ring-zero.ts), changes plain data and returns.
+ * (ring-zero.ts), changes plain data and returns. start.ts makes one that works.
  *
- * This file ties the parts together and allocates frames; the work is in the files named after the jobs, as functions
- * that take the hypervisor first. Reading order: domain, vcpu, frame-table, hypercall/table, ring-zero, scheduler,
- * event-delivery, then hypercall/*.
+ * The class holds the parts together and allocates frames; the work is in the files named after the jobs, as functions
+ * that take the hypervisor first. The types that name the Hypervisor and are named by it (domain kinds, rows of the
+ * hypercall table) are here, too. Reading order: domain, frame-table, hypervisor, ring-zero, scheduler, event-delivery,
+ * then hypercall/*.
  */
 
 import { assert } from '../base/errors.ts';
-import type { PlatformCpu, VirtualFault } from '../platform/cpu.ts';
+import type { PlatformCpu, ProcessorEvent, VirtualFault } from '../platform/cpu.ts';
 import type { PlatformMemory } from '../platform/memory.ts';
 import type { Platform } from '../platform/platform.ts';
-import { SHUTDOWN_crash } from '../xen-abi/sched.ts';
-import { EINVAL, ENOMEM } from '../xen-abi/errno.ts';
-import { shared_info, vcpu_info, vcpu_time_info, VIRQ_CONSOLE } from '../xen-abi/xen.ts';
-import type { Domain, DomainKindName } from './domain.ts';
-import type { DomainKind } from './domain-kind.ts';
-import { removeIfGone, shutdownDomain } from './domain-lifecycle.ts';
-import { sendGlobalVirq } from './event-delivery.ts';
-import type { HypervisorObserver, UnknownKind } from './events.ts';
+import { type CpuSchedule, newCpuSchedule } from './cpu-schedule.ts';
+import type { Domain, DomainKindName, Vcpu } from './domain.ts';
+import type { HypercallResult, HypervisorObserver, UnknownKind } from './events.ts';
 import { FrameAllocator } from './frame-allocator.ts';
-import { FrameFlag, FrameTable, Owner, PageType } from './frame-table.ts';
-import { copyToGuest } from './guest-access.ts';
-import { coreHypercalls } from './hypercall/core-hypercalls.ts';
-import { type Hypercall, HypercallTable } from './hypercall/table.ts';
+import { FrameTable, Owner } from './frame-table.ts';
 import { MachineToPhysical } from './machine-to-physical.ts';
-import { leave, RingZero } from './ring-zero.ts';
-import { type CpuSchedule, newCpuSchedule } from './scheduler.ts';
-import { frameBytes, vcpuInfoAddress } from './shared-info.ts';
 import { SystemTime } from './system-time.ts';
 import { TableWalk } from './table-walk.ts';
-import type { Vcpu } from './vcpu.ts';
+
+export type { HypercallResult } from './events.ts';
 
 const consoleRingCharacters = 16384;
 
@@ -61,7 +52,7 @@ export class Hypervisor {
   readonly allocator: FrameAllocator;
   readonly m2p: MachineToPhysical;
   readonly kinds: ReadonlyMap<DomainKindName, DomainKind>;
-  readonly hypercalls: HypercallTable;
+  readonly hypercalls: ReadonlyMap<number, Hypercall>;
   readonly observers: readonly HypervisorObserver[];
   readonly options: HypervisorOptions;
 
@@ -72,14 +63,15 @@ export class Hypervisor {
   readonly time: SystemTime;
   /** The cpu whose entry is being handled; undefined between entries, when only the host side acts. */
   entered: PlatformCpu | undefined = undefined;
-  /** Bytes for console_io(read), pushed by {@link pushConsoleInput}. */
+  /** Bytes for console_io(read), pushed by pushConsoleInput. */
   readonly consoleInput: number[] = [];
   /** The hypervisor's own console, kept for XEN_SYSCTL_readconsole: the newest characters. */
   consoleRing = '';
   /** Next id that createdomain tries. */
   nextDomainId = 1;
 
-  constructor(platform: Platform, options: HypervisorOptions) {
+  /** Ring 0 is not owned and nothing runs before start.ts has had its turn. */
+  constructor(platform: Platform, options: HypervisorOptions, hypercalls: ReadonlyMap<number, Hypercall>) {
     this.platform = platform;
     this.memory = platform.memory;
     this.options = options;
@@ -93,16 +85,9 @@ export class Hypervisor {
       if (platform.memory.isRam(frame)) this.allocator.release(frame);
       else this.frames.owner[frame] = Owner.io;
     }
-    this.frames.freed = (frame) => this.#frameFreed(frame);
     const m2pFrames = MachineToPhysical.framesFor(platform.memory.frameCount);
     this.m2p = new MachineToPhysical(this.memory, this.allocateXenFrames(m2pFrames), platform.memory.frameCount);
-    this.hypercalls = new HypercallTable(coreHypercalls, options.hypercalls ?? [], ...options.kinds.map((kind) => kind.hypercalls));
-    for (const kind of options.kinds) kind.start(this);
-    const owner = new RingZero(this);
-    for (const cpu of platform.cpus) {
-      cpu.owner = owner;
-      leave(this, cpu);
-    }
+    this.hypercalls = hypercalls;
   }
 
   /** Unix time in ns at system time 0. */
@@ -131,12 +116,6 @@ export class Hypervisor {
     return domainId === 0 ? cpus - 1 : (domainId - 1 + vcpuId) % Math.max(1, cpus - 1);
   }
 
-  /** Input of the hypervisor's console, which belongs to Dom0. */
-  pushConsoleInput(bytes: Uint8Array): void {
-    for (const byte of bytes) this.consoleInput.push(byte);
-    sendGlobalVirq(this, VIRQ_CONSOLE);
-  }
-
   kind(domain: Domain): DomainKind {
     const kind = this.kinds.get(domain.kind);
     assert(kind !== undefined, () => `no domains of kind ${domain.kind} here`);
@@ -149,6 +128,8 @@ export class Hypervisor {
 
   guestMemory(vcpu: Vcpu): GuestMemory {
     if (vcpu.code !== undefined) return new TableWalk(this.memory, vcpu.pv?.guestTable ?? 0);
+    const own = this.kind(vcpu.domain).guestMemory?.(this, vcpu);
+    if (own !== undefined) return own;
     assert(vcpu.running, () => `memory of vcpu ${vcpu.domain.id}.${vcpu.id} while it does not run`);
     return this.cpuOf(vcpu);
   }
@@ -188,70 +169,105 @@ export class Hypervisor {
     for (const observer of this.observers) observer.console?.(undefined, line);
   }
 
-  /** shared_info.arch.max_pfn of a PV domain: what it says is the length of its P2M list. */
-  guestMaxPfn(domain: Domain): bigint {
-    const at = domain.sharedInfoFrame * frameBytes + shared_info.offset('max_pfn', domain.addressSize);
-    return domain.addressSize === 32 ? BigInt(this.memory.readU32(at)) : this.memory.readU64(at);
-  }
-
-  /** XENMEM_claim_pages: keeps free frames for a domain that is being built; 0 gives the rest back. 0 or -errno. */
-  claim(domain: Domain, pages: bigint): number {
-    if (pages === 0n) {
-      domain.claimedPages = 0;
-      return 0;
-    }
-    if (domain.claimedPages !== 0) return -EINVAL;
-    if (pages <= BigInt(domain.totalPages) || pages > BigInt(domain.maxPages)) return -EINVAL;
-    const wanted = Number(pages) - domain.totalPages;
-    let claimed = 0;
-    for (const other of this.domains.values()) claimed += other.claimedPages;
-    if (wanted > this.allocator.free - claimed) return -ENOMEM;
-    domain.claimedPages = wanted;
-    return 0;
-  }
-
-  /** Copies a vCPU's time record to the second place that it registered; its memory must be in reach. */
-  updateTimeArea(vcpu: Vcpu): void {
-    const address = vcpuInfoAddress(vcpu);
-    if (vcpu.timeArea === 0n || address < 0) return;
-    const record = this.memory.readBytes(address + vcpu_info.offset('time'), vcpu_time_info.size());
-    const version = new DataView(record.buffer).getUint32(0, true);
-    new DataView(record.buffer).setUint32(0, version - 1, true);
-    if (copyToGuest(this, vcpu, vcpu.timeArea, record) !== 0) return;
-    new DataView(record.buffer).setUint32(0, version, true);
-    copyToGuest(this, vcpu, vcpu.timeArea, record.subarray(0, 4));
-  }
-
   /** A line that a domain wrote to the hypervisor's console. */
   guestLine(domain: Domain, line: string): void {
     this.consoleRing = `${this.consoleRing}(d${domain.id}) ${line}\n`.slice(-consoleRingCharacters);
     for (const observer of this.observers) observer.console?.(domain, line);
   }
+}
+
+export type HypercallHandler = (hypervisor: Hypervisor, vcpu: Vcpu, args: readonly bigint[]) => HypercallResult;
+
+export interface Hypercall {
+  readonly number: number;
+  /** As in Xen's headers, lower case, without the prefix: `event_channel_op`. */
+  readonly name: string;
+  readonly handler: HypercallHandler;
+  /** Number of register arguments of the 64-bit form, for traces. */
+  readonly argumentCount: number;
+  /** What follows the name in traces and counts: `.setup_table`, ` flags=2`; '' for nothing. Reads nothing but the arguments. */
+  readonly suffix?: (args: readonly bigint[]) => string;
+  /**
+   * Who charges the cost of the path: by default the dispatcher charges `xen.null_hypercall`; with `own` the handler
+   * charges complete rows itself, which contain the entry (timing-model §4: update_va_mapping, mmuext_op, ...).
+   */
+  readonly cost?: 'own';
+  /** Callers: `pv` for calls that full domains do not have. Default: all. */
+  readonly callers?: 'pv';
+}
+
+/**
+ * What differs between kinds of domains, asked by the core and answered by pv/ and hvm/. The core never asks "is it PV?"
+ * in a path; it calls the kind.
+ */
+export interface DomainKind {
+  readonly name: DomainKindName;
+  /** Rows that this kind adds to the hypercall table. */
+  readonly hypercalls: readonly Hypercall[];
+  /** Called once when the hypervisor starts, before any domain exists; pv/ installs page-type hooks and maps the M2P. */
+  start(hypervisor: Hypervisor): void;
+
+  /** A domain of this kind has been created, without vCPU state and memory. 0 or a negative errno. */
+  createDomain(hypervisor: Hypervisor, domain: Domain): number;
+  /** Fills a new vCPU with its state before any context is set (1.6 for PV). */
+  createVcpu(hypervisor: Hypervisor, vcpu: Vcpu): void;
+  /**
+   * VCPUOP_initialise and XEN_DOMCTL_setvcpucontext with the raw vcpu_guest_context (2800 or 5168 bytes).
+   * Takes the table references. 0 or a negative errno; the caller handles `initialised`, `down` and waking.
+   */
+  setContext(hypervisor: Hypervisor, vcpu: Vcpu, image: Uint8Array): number;
+  getContext(hypervisor: Hypervisor, vcpu: Vcpu): Uint8Array;
+  /**
+   * Gives back everything that keeps frames referenced: root tables, descriptor tables, pins, circular tables.
+   * After it, dropping the allocation references frees every frame that no other domain holds.
+   */
+  relinquish(hypervisor: Hypervisor, domain: Domain): void;
+
+  // Entries from the guest, with the vCPU running on `cpu`. After each the core calls exitToGuest (ring-zero.ts).
+  exception(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu, event: ProcessorEvent): void;
+  /** SYSCALL. The kind decides whether it is a hypercall, and then calls dispatchHypercall (hypercall/dispatch.ts). */
+  syscall(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void;
+  sysenter(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void;
+  /** Last thing before the guest goes on: delivers at most one upcall frame (events.upcallDeliverable) or NMI. */
+  exitToGuest(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void;
+
+  /** After loadContext: root table, descriptor tables, lazy FPU. Charges the switch. */
+  switchIn(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void;
+  /** Before saveContext. */
+  switchOut(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void;
 
   /**
-   * Ends a domain that cannot go on (unwritable bounce stack, no handler, bad iret frame): shut down with SHUTDOWN_crash.
-   * The current guest is not returned to.
+   * Puts a mapping of a granted frame into the caller's L1 entry (PV: host_addr is a virtual address, or with
+   * `containsPte` the machine address of the entry). The caller has taken the frame's page reference and, unless
+   * `readonly`, its writable type reference; they now belong to the entry. What the entry held is dropped. GNTST_*.
    */
-  crashDomain(domain: Domain, reason: string): void {
-    if (domain.shutDown || domain.dying !== 0) return;
-    domain.crashReason = reason;
-    this.log(`domain ${domain.id} crashed: ${reason}`);
-    shutdownDomain(this, domain, SHUTDOWN_crash);
-  }
+  mapGrant(hypervisor: Hypervisor, vcpu: Vcpu, mapping: GrantMappingRequest): number;
+  /**
+   * Takes the mapping out again: the entry must still map `frame` with the same writability (XSA-234), else
+   * GNTST_general_error and nothing changes. With `replacement`, the entry at that virtual address moves here and is
+   * cleared there. The references stay with the caller, who drops them. Flushes.
+   */
+  unmapGrant(hypervisor: Hypervisor, vcpu: Vcpu, mapping: GrantMappingRequest, replacement?: bigint): number;
+  // Only full/: what a domain with guest-physical memory and devices has and a paravirtual one has not.
+  /** Bytes of the context that setContext takes; default: vcpu_guest_context. Such a context does not say "online". */
+  readonly contextBytes?: number;
+  /** What hypercall pointers of this vCPU mean. Default: its virtual memory, with a user's rights. */
+  guestMemory?(hypervisor: Hypervisor, vcpu: Vcpu): GuestMemory;
+  /** Maps a guest frame (-1: unmaps it). False: there is no such guest frame. References are the caller's. */
+  setPhysmap?(hypervisor: Hypervisor, domain: Domain, guestFrame: number, frame: number): boolean;
+  /** TSC value at which something of the vCPU's own devices is due. */
+  nextEvent?(hypervisor: Hypervisor, vcpu: Vcpu): bigint | undefined;
+  /** Lets the vCPU's devices come up to the present. */
+  runDevices?(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void;
+}
 
-  #frameFreed(frame: number): void {
-    const { frames } = this;
-    const domain = this.domains.get(frames.owner[frame] as number);
-    const fromXenHeap = frames.has(frame, FrameFlag.xenHeap);
-    frames.owner[frame] = Owner.none;
-    frames.type[frame] = PageType.none;
-    frames.flags[frame] = 0;
-    this.allocator.release(frame);
-    if (domain === undefined) return;
-    // DEVIATION: Xen scrubs only what dead domains leave behind; here nothing of a domain ever reaches another.
-    this.memory.zeroFrame(frame);
-    if (fromXenHeap) domain.xenHeapPages--;
-    else domain.totalPages--;
-    removeIfGone(this, domain);
-  }
+export interface GrantMappingRequest {
+  readonly address: bigint;
+  readonly containsPte: boolean;
+  readonly frame: number;
+  readonly readonly: boolean;
+  /** GNTMAP_application_map: the guest's user mode may use it. */
+  readonly application: boolean;
+  /** Bits 31:16 of the flags: software bits for the entry. */
+  readonly availableBits: number;
 }

@@ -8,7 +8,8 @@
 import { assert } from '../base/errors.ts';
 import type { PlatformCpu, ProcessorEvent, RingZeroOwner } from '../platform/cpu.ts';
 import type { Hypervisor } from './hypervisor.ts';
-import { type CpuSchedule, decide } from './scheduler.ts';
+import type { CpuSchedule } from './cpu-schedule.ts';
+import { decide } from './scheduler.ts';
 import { programTimer, runTimers } from './timers.ts';
 import type { Vcpu } from './vcpu.ts';
 

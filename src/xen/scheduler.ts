@@ -8,11 +8,10 @@
 
 import { assert } from '../base/errors.ts';
 import type { PlatformCpu } from '../platform/cpu.ts';
-import { vcpu_runstate_info, XEN_RUNSTATE_UPDATE } from '../xen-abi/vcpu.ts';
-import { VMASST_TYPE_runstate_update_flag } from '../xen-abi/xen.ts';
+import type { CpuSchedule } from './cpu-schedule.ts';
 import type { Domain } from './domain.ts';
-import { copyToGuest } from './guest-access.ts';
 import type { Hypervisor } from './hypervisor.ts';
+import { updateRunstateArea, updateTimeArea } from './reported-areas.ts';
 import { updateTimeRecord } from './shared-info.ts';
 import { Runstate, type Vcpu } from './vcpu.ts';
 
@@ -21,36 +20,6 @@ export const timeSlice = 30_000_000n;
 
 /** Vector of the interrupt that makes another cpu look at its decisions and events. */
 export const eventCheckVector = 0xfa;
-
-/** Scheduling state of one platform cpu. */
-export interface CpuSchedule {
-  /** Woken vCPUs, first come first served, then those that wait for their turn. */
-  readonly boosted: Vcpu[];
-  readonly ready: Vcpu[];
-  current: Vcpu | undefined;
-  /** The vCPU whose registers were loaded last; they need no loading when it comes back from idle. */
-  lastLoaded: Vcpu | undefined;
-  /** A decision is due at the next return to a guest. */
-  wanted: boolean;
-  /** System time at which the current vCPU's turn ends. */
-  sliceEnd: bigint;
-  /** What the platform's timer was last set to, and whether it must be computed again. */
-  timerDeadline: bigint | undefined;
-  timersChanged: boolean;
-}
-
-export function newCpuSchedule(): CpuSchedule {
-  return {
-    boosted: [],
-    ready: [],
-    current: undefined,
-    lastLoaded: undefined,
-    wanted: false,
-    sliceEnd: 0n,
-    timerDeadline: undefined,
-    timersChanged: false,
-  };
-}
 
 export function scheduleOf(hypervisor: Hypervisor, vcpu: Vcpu): CpuSchedule {
   return hypervisor.schedules[vcpu.processor] as CpuSchedule;
@@ -179,27 +148,6 @@ export function runstateTimes(hypervisor: Hypervisor, vcpu: Vcpu): BigUint64Arra
   return times;
 }
 
-/** Copies the runstate to the area that the guest registered; the vCPU must be able to reach its memory. */
-export function updateRunstateArea(hypervisor: Hypervisor, vcpu: Vcpu): void {
-  if (vcpu.runstateArea === 0n) return;
-  const { domain, runstate } = vcpu;
-  const abi = domain.addressSize;
-  const flagged = (domain.vmAssist & (1n << BigInt(VMASST_TYPE_runstate_update_flag))) !== 0n;
-  const image = vcpu_runstate_info.write(
-    {
-      state: runstate.state,
-      state_entry_time: runstate.entryTime | (flagged ? XEN_RUNSTATE_UPDATE : 0n),
-      time: new Uint8Array(runstate.time.slice().buffer),
-    },
-    undefined,
-    abi,
-  );
-  if (copyToGuest(hypervisor, vcpu, vcpu.runstateArea, image) !== 0 || !flagged) return;
-  const entryTime = vcpu_runstate_info.offset('state_entry_time', abi);
-  vcpu_runstate_info.write({ state_entry_time: runstate.entryTime }, image, abi);
-  copyToGuest(hypervisor, vcpu, vcpu.runstateArea + BigInt(entryTime), image.subarray(entryTime, entryTime + 8));
-}
-
 function switchOut(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void {
   if (vcpu.code === undefined) {
     hypervisor.kind(vcpu.domain).switchOut(hypervisor, vcpu, cpu);
@@ -224,7 +172,7 @@ function switchIn(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void {
     hypervisor.kind(vcpu.domain).switchIn(hypervisor, vcpu, cpu);
   }
   updateRunstateArea(hypervisor, vcpu);
-  hypervisor.updateTimeArea(vcpu);
+  updateTimeArea(hypervisor, vcpu);
 }
 
 function accountRunstate(vcpu: Vcpu, now: bigint): void {

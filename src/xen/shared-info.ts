@@ -98,3 +98,9 @@ export function updateWallClock(hypervisor: Hypervisor, domain: Domain): void {
   memory.writeU32(at('wc_nsec'), Number(epoch % 1_000_000_000n));
   memory.writeU32(at('wc_version'), (version + 1) >>> 0);
 }
+
+/** shared_info.arch.max_pfn of a PV domain: what it says is the length of its P2M list. */
+export function guestMaxPfn(hypervisor: Hypervisor, domain: Domain): bigint {
+  const at = domain.sharedInfoFrame * frameBytes + shared_info.offset('max_pfn', domain.addressSize);
+  return domain.addressSize === 32 ? BigInt(hypervisor.memory.readU32(at)) : hypervisor.memory.readU64(at);
+}

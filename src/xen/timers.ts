@@ -10,7 +10,8 @@ import { VIRQ_TIMER } from '../xen-abi/xen.ts';
 import { shutdownDomain } from './domain-lifecycle.ts';
 import { sendVcpuVirq } from './event-delivery.ts';
 import type { Hypervisor } from './hypervisor.ts';
-import { type CpuSchedule, unblock } from './scheduler.ts';
+import type { CpuSchedule } from './cpu-schedule.ts';
+import { unblock } from './scheduler.ts';
 import { updateTimeRecord } from './shared-info.ts';
 import type { Vcpu } from './vcpu.ts';
 
@@ -32,6 +33,7 @@ export function runTimers(hypervisor: Hypervisor, cpu: PlatformCpu): void {
       sendTimerEvent(hypervisor, vcpu, cpu);
     }
     if (vcpu.pollTimeout !== undefined && vcpu.pollTimeout <= now) unblock(hypervisor, vcpu);
+    hypervisor.kind(vcpu.domain).runDevices?.(hypervisor, vcpu, cpu);
     if (vcpu.id === 0) runWatchdogs(hypervisor, vcpu, now);
   }
   if (schedule.boosted.length + schedule.ready.length > 0 && now >= schedule.sliceEnd) schedule.wanted = true;
@@ -43,6 +45,7 @@ export function programTimer(hypervisor: Hypervisor, cpu: PlatformCpu): void {
   if (!schedule.timersChanged) return;
   schedule.timersChanged = false;
   let first: bigint | undefined;
+  let deviceCycles: bigint | undefined;
   const consider = (time: bigint | undefined): void => {
     if (time !== undefined && (first === undefined || time < first)) first = time;
   };
@@ -50,10 +53,13 @@ export function programTimer(hypervisor: Hypervisor, cpu: PlatformCpu): void {
     consider(vcpu.singleshot);
     if (vcpu.running && vcpu.periodicPeriod > 0n) consider(vcpu.periodicNext);
     consider(vcpu.pollTimeout);
+    const event = hypervisor.kind(vcpu.domain).nextEvent?.(hypervisor, vcpu);
+    if (event !== undefined && (deviceCycles === undefined || event < deviceCycles)) deviceCycles = event;
     if (vcpu.id === 0) for (const time of vcpu.domain.watchdogs) consider(time);
   }
   if (schedule.boosted.length + schedule.ready.length > 0 && schedule.current !== undefined) consider(schedule.sliceEnd);
-  const deadline = first === undefined ? undefined : hypervisor.time.cyclesAt(first);
+  let deadline = first === undefined ? undefined : hypervisor.time.cyclesAt(first);
+  if (deviceCycles !== undefined && (deadline === undefined || deviceCycles < deadline)) deadline = deviceCycles;
   if (deadline === schedule.timerDeadline) return;
   schedule.timerDeadline = deadline;
   cpu.setTimer(deadline);

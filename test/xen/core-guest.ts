@@ -7,7 +7,8 @@ import { createDomain, createVcpus, defaultDomainConfig } from '../../src/xen/do
 import { assignFrames } from '../../src/xen/domain-memory.ts';
 import type { Domain } from '../../src/xen/domain.ts';
 import { applyContext } from '../../src/xen/hypercall/vcpu-op.ts';
-import { Hypervisor, type HypervisorOptions } from '../../src/xen/hypervisor.ts';
+import type { Hypervisor, HypervisorOptions } from '../../src/xen/hypervisor.ts';
+import { startHypervisor } from '../../src/xen/start.ts';
 import { unpauseDomain } from '../../src/xen/scheduler.ts';
 import type { Vcpu } from '../../src/xen/vcpu.ts';
 import { vcpu_guest_context, vcpu_guest_context_64, VGCF_online } from '../../src/xen-abi/vcpu.ts';
@@ -25,7 +26,7 @@ export interface TestHost {
 export function testHost(options: ConstructorParameters<typeof FakePlatform>[0] = {}, more: Partial<HypervisorOptions> = {}): TestHost {
   const platform = new FakePlatform(options);
   const kind = coreKind();
-  const hypervisor = new Hypervisor(platform, { kinds: [kind], ...more });
+  const hypervisor = startHypervisor(platform, { kinds: [kind], ...more });
   return { platform, hypervisor, kind };
 }
 

@@ -5,8 +5,9 @@
  */
 
 import { E2BIG, EFAULT, ENOSYS, EPERM } from '../../xen-abi/errno.ts';
-import { CONSOLEIO_read, CONSOLEIO_write } from '../../xen-abi/xen.ts';
+import { CONSOLEIO_read, CONSOLEIO_write, VIRQ_CONSOLE } from '../../xen-abi/xen.ts';
 import type { Domain } from '../domain.ts';
+import { sendGlobalVirq } from '../event-delivery.ts';
 import { copyToGuest, guestRangeOk, loadFromGuest } from '../guest-access.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { type Hypercall, result, subOperation } from './table.ts';
@@ -63,4 +64,10 @@ function write(hypervisor: Hypervisor, domain: Domain, bytes: Uint8Array): void 
     hypervisor.guestLine(domain, domain.consoleLine);
     domain.consoleLine = '';
   }
+}
+
+/** Input of the hypervisor's console, which belongs to Dom0. No bytes: only makes Dom0 look. */
+export function pushConsoleInput(hypervisor: Hypervisor, bytes: Uint8Array): void {
+  for (const byte of bytes) hypervisor.consoleInput.push(byte);
+  sendGlobalVirq(hypervisor, VIRQ_CONSOLE);
 }

@@ -7,7 +7,6 @@
 import { EACCES, EBUSY, EFAULT, EINVAL, E2BIG, ENODATA, ENOSYS, EPERM, ESRCH } from '../../xen-abi/errno.ts';
 import * as abi from '../../xen-abi/domctl.ts';
 import { hypercallPage64 } from '../../xen-abi/hypercall-page.ts';
-import { vcpu_guest_context } from '../../xen-abi/vcpu.ts';
 import { DOMID_FIRST_RESERVED, DOMID_SELF } from '../../xen-abi/xen.ts';
 import type { Domain } from '../domain.ts';
 import { createDomain, createVcpus, defaultDomainConfig, destroyDomain, resumeDomain } from '../domain-lifecycle.ts';
@@ -20,7 +19,7 @@ import { Runstate, type Vcpu } from '../vcpu.ts';
 import { faultResult, loadStruct } from './arguments.ts';
 import { domainInfo, domainsFrom } from './domctl-info.ts';
 import { type Hypercall, result } from './table.ts';
-import { applyContext } from './vcpu-op.ts';
+import { applyContext, contextBytes } from './vcpu-op.ts';
 
 /** The request while it is handled: `u` is copied back after success, and `domain` with it. */
 interface Request {
@@ -103,7 +102,7 @@ const handlers: Readonly<Record<number, Handler>> = {
     const request = abi.xen_domctl_vcpucontext.read(u);
     const vcpu = domain.vcpus[request.vcpu];
     if (domain === caller.domain || vcpu === undefined) return -EINVAL;
-    const image = loadFromGuest(hypervisor, caller, request.ctxt, vcpu_guest_context.size(domain.addressSize));
+    const image = loadFromGuest(hypervisor, caller, request.ctxt, contextBytes(hypervisor, vcpu));
     if (image === undefined) return -EFAULT;
     stopNow(hypervisor, vcpu);
     const outcome = applyContext(hypervisor, vcpu, image);

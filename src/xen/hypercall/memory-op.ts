@@ -4,7 +4,7 @@
  * Source: Xen public/memory.h.
  */
 
-import { EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from '../../xen-abi/errno.ts';
+import { EFAULT, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from '../../xen-abi/errno.ts';
 import * as abi from '../../xen-abi/memory.ts';
 import type { Values } from '../../xen-abi/layout.ts';
 import { DOMID_SELF } from '../../xen-abi/xen.ts';
@@ -14,9 +14,11 @@ import { growGrantTable } from '../grant-table.ts';
 import { copyToGuest, guestArrayOk, loadFromGuest } from '../guest-access.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import { m2pVirtualEnd, m2pVirtualStart } from '../machine-to-physical.ts';
+import { guestMaxPfn } from '../shared-info.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { faultResult, loadStruct, loadWord, storeField, storeStruct, storeWord, targetDomain } from './arguments.ts';
 import { memoryExchange } from './memory-exchange.ts';
+import { addToPhysmap, isTranslated, mapExtent, removeFromPhysmap, unmapExtent } from './physmap.ts';
 import { type Hypercall, type HypercallResult, result, subOperation } from './table.ts';
 
 /** Largest extent order for a domain, and for one that builds domains. */
@@ -59,6 +61,10 @@ export const memoryOp: Hypercall = {
       }
       case abi.XENMEM_machphys_mfn_list:
         return machphysFrames(hypervisor, vcpu, pointer);
+      case abi.XENMEM_add_to_physmap:
+        return addToPhysmap(hypervisor, vcpu, pointer);
+      case abi.XENMEM_remove_from_physmap:
+        return removeFromPhysmap(hypervisor, vcpu, pointer);
       case abi.XENMEM_memory_map:
         if (domain.memoryMap === undefined) return BigInt(-ENOSYS);
         return memoryMap(hypervisor, vcpu, pointer, domain.memoryMap);
@@ -107,8 +113,12 @@ type Reservation = Values<typeof abi.xen_memory_reservation.fields>;
 function addExtent(hypervisor: Hypervisor, vcpu: Vcpu, target: Domain, operation: number, slot: bigint, request: Reservation): boolean {
   const guestFrame = operation === abi.XENMEM_populate_physmap ? loadWord(hypervisor, vcpu, slot) : undefined;
   if (operation === abi.XENMEM_populate_physmap && guestFrame === undefined) return false;
+  const translated = isTranslated(hypervisor, target);
+  if (translated && guestFrame === undefined) return false;
   const frame = allocateExtent(hypervisor, target, request.extent_order, request.mem_flags & 0xff);
   if (frame < 0) return false;
+  // A translated domain names its memory by guest frames, and nothing is told of the machine's.
+  if (translated) return mapExtent(hypervisor, target, guestFrame ?? 0n, frame, 1 << request.extent_order);
   if (guestFrame !== undefined) {
     for (let i = 0; i < 1 << request.extent_order; i++) hypervisor.m2p.write(frame + i, guestFrame + BigInt(i));
   }
@@ -139,7 +149,9 @@ function claimedByOthers(hypervisor: Hypervisor, except: Domain): number {
 
 function releaseExtent(hypervisor: Hypervisor, vcpu: Vcpu, target: Domain, slot: bigint, request: Reservation): boolean {
   const first = loadWord(hypervisor, vcpu, slot);
-  if (first === undefined || first > BigInt(hypervisor.frames.frameCount)) return false;
+  if (first === undefined) return false;
+  if (isTranslated(hypervisor, target)) return unmapExtent(hypervisor, target, first, 1 << request.extent_order);
+  if (first > BigInt(hypervisor.frames.frameCount)) return false;
   const { frames } = hypervisor;
   for (let i = 0; i < 1 << request.extent_order; i++) {
     const frame = Number(first) + i;
@@ -171,7 +183,7 @@ function highestFrame(hypervisor: Hypervisor): number {
 /** XENMEM_maximum_gpfn: PV guests tell it in shared_info.arch.max_pfn. */
 function maximumGuestFrame(hypervisor: Hypervisor, target: Domain): bigint {
   if (target.p2m !== undefined) return BigInt(target.p2m.findLastIndex((frame) => frame >= 0));
-  return hypervisor.guestMaxPfn(target) - 1n;
+  return guestMaxPfn(hypervisor, target) - 1n;
 }
 
 function machphysFrames(hypervisor: Hypervisor, vcpu: Vcpu, pointer: bigint): HypercallResult {
@@ -247,7 +259,21 @@ function claimPages(hypervisor: Hypervisor, vcpu: Vcpu, pointer: bigint): Hyperc
   if (request.extent_start !== 0n || request.extent_order !== 0 || request.mem_flags !== 0) return BigInt(-EINVAL);
   const target = request.domid === DOMID_SELF ? vcpu.domain : hypervisor.domains.get(request.domid);
   if (target === undefined) return BigInt(-ESRCH);
-  return result(hypervisor.claim(target, request.nr_extents));
+  return result(claim(hypervisor, target, request.nr_extents));
+}
+
+/** Keeps free frames for a domain that is being built; 0 gives the rest back. */
+function claim(hypervisor: Hypervisor, domain: Domain, pages: bigint): number {
+  if (pages === 0n) {
+    domain.claimedPages = 0;
+    return 0;
+  }
+  if (domain.claimedPages !== 0) return -EINVAL;
+  if (pages <= BigInt(domain.totalPages) || pages > BigInt(domain.maxPages)) return -EINVAL;
+  const wanted = Number(pages) - domain.totalPages;
+  if (wanted > hypervisor.allocator.free - claimedByOthers(hypervisor, domain)) return -ENOMEM;
+  domain.claimedPages = wanted;
+  return 0;
 }
 
 function acquireResource(hypervisor: Hypervisor, vcpu: Vcpu, pointer: bigint): HypercallResult {

@@ -4,36 +4,9 @@
  * Numbers: Xen public/xen.h.
  */
 
-import type { Hypervisor } from '../hypervisor.ts';
-import type { Vcpu } from '../vcpu.ts';
+import type { Hypercall } from '../hypervisor.ts';
 
-/**
- * What a handler gives back:
- * - a bigint: the result, negative errno included (masked to the caller's register size by the dispatcher);
- * - `no-result`: the caller's registers already are what they should be (iret), or the domain is no more;
- * - `restart`: nothing visible has happened, the instruction is run again (RIP moved back by 2): a continuation.
- */
-export type HypercallResult = bigint | 'no-result' | 'restart';
-
-export type HypercallHandler = (hypervisor: Hypervisor, vcpu: Vcpu, args: readonly bigint[]) => HypercallResult;
-
-export interface Hypercall {
-  readonly number: number;
-  /** As in Xen's headers, lower case, without the prefix: `event_channel_op`. */
-  readonly name: string;
-  readonly handler: HypercallHandler;
-  /** Number of register arguments of the 64-bit form, for traces. */
-  readonly argumentCount: number;
-  /** What follows the name in traces and counts: `.setup_table`, ` flags=2`; '' for nothing. Reads nothing but the arguments. */
-  readonly suffix?: (args: readonly bigint[]) => string;
-  /**
-   * Who charges the cost of the path: by default the dispatcher charges `xen.null_hypercall`; with `own` the handler
-   * charges complete rows itself, which contain the entry (timing-model §4: update_va_mapping, mmuext_op, ...).
-   */
-  readonly cost?: 'own';
-  /** Callers: `pv` for calls that full domains do not have. Default: all. */
-  readonly callers?: 'pv';
-}
+export type { Hypercall, HypercallHandler, HypercallResult } from '../hypervisor.ts';
 
 /** Result of most handlers: 0 or a negative errno as a number. */
 export function result(value: number): bigint {
@@ -49,21 +22,12 @@ export function subOperation(names: readonly (string | undefined)[], argument = 
   };
 }
 
-export class HypercallTable {
-  readonly #rows = new Map<number, Hypercall>();
-
-  constructor(...groups: readonly (readonly Hypercall[])[]) {
-    for (const row of groups.flat()) {
-      if (this.#rows.has(row.number)) throw new RangeError(`hypercall ${row.number} is in the table twice`);
-      this.#rows.set(row.number, row);
-    }
+/** @throws {RangeError} when two rows have the same number. */
+export function hypercallTable(...groups: readonly (readonly Hypercall[])[]): ReadonlyMap<number, Hypercall> {
+  const rows = new Map<number, Hypercall>();
+  for (const row of groups.flat()) {
+    if (rows.has(row.number)) throw new RangeError(`hypercall ${row.number} is in the table twice`);
+    rows.set(row.number, row);
   }
-
-  get(number: number): Hypercall | undefined {
-    return this.#rows.get(number);
-  }
-
-  rows(): Iterable<Hypercall> {
-    return this.#rows.values();
-  }
+  return rows;
 }

@@ -12,7 +12,8 @@ import { shutdownDomain } from '../domain-lifecycle.ts';
 import { PageType } from '../frame-table.ts';
 import { copyToGuest, loadFromGuest } from '../guest-access.ts';
 import type { Hypervisor } from '../hypervisor.ts';
-import { kick, runstateTimes, sleep, timersChanged, unblock, updateRunstateArea, wake } from '../scheduler.ts';
+import { kick, runstateTimes, sleep, timersChanged, unblock, wake } from '../scheduler.ts';
+import { updateRunstateArea, updateTimeArea } from '../reported-areas.ts';
 import { frameBytes, vcpuInfoAddress } from '../shared-info.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { faultResult, loadStruct, loadWord, storeStruct } from './arguments.ts';
@@ -98,7 +99,7 @@ export const vcpuOp: Hypercall = {
         const area = loadWord(hypervisor, vcpu, pointer);
         if (area === undefined) return faultResult;
         target.timeArea = area;
-        if (target === vcpu) hypervisor.updateTimeArea(vcpu);
+        if (target === vcpu) updateTimeArea(hypervisor, vcpu);
         return 0n;
       }
       default:
@@ -118,20 +119,30 @@ export function setPeriodic(hypervisor: Hypervisor, vcpu: Vcpu, period: bigint):
 function initialise(hypervisor: Hypervisor, vcpu: Vcpu, target: Vcpu, pointer: bigint): HypercallResult {
   if (vcpuInfoAddress(target) < 0) return BigInt(-EINVAL);
   if (target.initialised) return BigInt(-EEXIST);
-  const { domain } = vcpu;
-  const size = abi.vcpu_guest_context.size(domain.addressSize);
-  const image = loadFromGuest(hypervisor, vcpu, pointer, size);
+  const image = loadFromGuest(hypervisor, vcpu, pointer, contextBytes(hypervisor, target));
   if (image === undefined) return faultResult;
-  return result(applyContext(hypervisor, target, image));
+  return result(applyContext(hypervisor, target, image, false));
 }
 
-/** Gives a vCPU its first context (VCPUOP_initialise, setvcpucontext). 0 or a negative errno. */
-export function applyContext(hypervisor: Hypervisor, target: Vcpu, image: Uint8Array): number {
-  const outcome = hypervisor.kind(target.domain).setContext(hypervisor, target, image);
+/** Size of what {@link applyContext} takes. */
+export function contextBytes(hypervisor: Hypervisor, target: Vcpu): number {
+  return hypervisor.kind(target.domain).contextBytes ?? abi.vcpu_guest_context.size(target.domain.addressSize);
+}
+
+/**
+ * Gives a vCPU its first context (VCPUOP_initialise, setvcpucontext). 0 or a negative errno.
+ * `online`: whether the vCPU starts where the context does not say it.
+ */
+export function applyContext(hypervisor: Hypervisor, target: Vcpu, image: Uint8Array, online = true): number {
+  const kind = hypervisor.kind(target.domain);
+  const outcome = kind.setContext(hypervisor, target, image);
   if (outcome < 0) return outcome;
-  const { flags } = abi.vcpu_guest_context.read(image, target.domain.addressSize);
+  const starts =
+    kind.contextBytes === undefined
+      ? (abi.vcpu_guest_context.read(image, target.domain.addressSize).flags & BigInt(abi.VGCF_online)) !== 0n
+      : online;
   target.initialised = true;
-  target.down = (flags & BigInt(abi.VGCF_online)) === 0n;
+  target.down = !starts;
   wake(hypervisor, target);
   return 0;
 }
