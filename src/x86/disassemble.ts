@@ -76,7 +76,7 @@ function operandText(instruction: Instruction, position: number, address: bigint
   if (operand === undefined) return '';
   switch (operand.kind) {
     case 'register':
-      return notation === '1' ? '1' : generalRegisterName(operand.index, operand.width, operand.high);
+      return generalRegisterName(operand.index, operand.width, operand.high);
     case 'segment':
       return SEGMENT_REGISTER_NAMES[operand.index] ?? '?';
     case 'control':
@@ -90,6 +90,7 @@ function operandText(instruction: Instruction, position: number, address: bigint
     case 'x87':
       return `st(${operand.index})`;
     case 'immediate': {
+      if (notation === '1') return '1';
       const first = instruction.operands.findIndex(({ kind }) => kind === 'immediate') === position;
       return immediateText(instruction, notation, operand.width, first);
     }

@@ -11,6 +11,7 @@ import { sseArithmetic } from './sse-arithmetic.ts';
 import { sseComparison } from './sse-comparison.ts';
 import { sseConversion } from './sse-conversion.ts';
 import { sseDataTransfer } from './sse-data-transfer.ts';
+import { sseDotProduct } from './sse-dot-product.ts';
 import { sseInteger } from './sse-integer.ts';
 import { sseLogical } from './sse-logical.ts';
 import { sseShuffle } from './sse-shuffle.ts';
@@ -18,6 +19,6 @@ import { string } from './string.ts';
 
 export function instructionDefinitions(): Definitions {
   const general = [dataTransfer, binaryArithmetic, logical, shiftAndRotate, bitAndByte, controlTransfer, string, flagControl];
-  const sse = [sseDataTransfer, sseArithmetic, sseComparison, sseConversion, sseLogical, sseShuffle, sseInteger];
+  const sse = [sseDataTransfer, sseArithmetic, sseComparison, sseConversion, sseLogical, sseShuffle, sseInteger, sseDotProduct];
   return collect([...general, ...sse]);
 }

@@ -58,13 +58,7 @@ function element<V, B>(k: Algebra<V, B>, width: ElementWidth, operation: Operati
     return { fast, value: k.select(first, a, b), exact, a, b };
   }
   const value =
-    operation === 'sqrt'
-      ? width === 64
-        ? k.f64sqrt(a)
-        : k.f32sqrt(a)
-      : width === 64
-        ? k.f64(operation, a, b)
-        : k.f32(operation, a, b);
+    operation === 'sqrt' ? (width === 64 ? k.f64sqrt(a) : k.f32sqrt(a)) : width === 64 ? k.f64(operation, a, b) : k.f32(operation, a, b);
   const mr = magnitude(k, width, value);
   const zero = k.constant(0);
   const isZero = (m: V): B => k.eq(m, zero);

@@ -4,11 +4,20 @@ import type { Family } from '../definition.ts';
 import { CF, PF, STATUS_FLAGS, ZF } from '../flags.ts';
 import { Relation } from '../float/arithmetic.ts';
 import { magnitude, ordinary } from './sse-arithmetic.ts';
-import { compute, type Element, elementsOf, type ElementWidth, readScalar, sseDefine, vectorOf, writeScalar, writeVector } from './sse-state.ts';
+import {
+  compute,
+  type Element,
+  elementsOf,
+  type ElementWidth,
+  readScalar,
+  sseDefine,
+  vectorOf,
+  writeScalar,
+  writeVector,
+} from './sse-state.ts';
 
 /** For predicates 0..3 (EQ LT LE UNORD) the relations that satisfy them, a nibble each. 4..7 are their negations. */
-const SATISFYING =
-  Relation.EQUAL | (Relation.LESS << 4) | ((Relation.LESS | Relation.EQUAL) << 8) | (Relation.UNORDERED << 12);
+const SATISFYING = Relation.EQUAL | (Relation.LESS << 4) | ((Relation.LESS | Relation.EQUAL) << 8) | (Relation.UNORDERED << 12);
 
 /** The value of the element is a {@link Relation}. `signaling` is 1 when quiet NaNs are invalid. */
 function relation<V, B>(k: Algebra<V, B>, width: ElementWidth, a: V, b: V, signaling: V): Element<V, B> {

@@ -3,7 +3,18 @@ import type { Operand } from '../../x86/instruction.ts';
 import type { Algebra, Definition, Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
 import { INFINITE, magnitude, notDenormal, ordinary, safelyNormal } from './sse-arithmetic.ts';
-import { compute, type Element, elementsOf, type ElementWidth, inexactIsFree, readScalar, sseDefine, vectorOf, writeScalar, writeVector } from './sse-state.ts';
+import {
+  compute,
+  type Element,
+  elementsOf,
+  type ElementWidth,
+  inexactIsFree,
+  readScalar,
+  sseDefine,
+  vectorOf,
+  writeScalar,
+  writeVector,
+} from './sse-state.ts';
 
 /** A signed word to a float: exact when it is small, else when an inexact result is free. */
 function fromInteger<V, B>(k: Algebra<V, B>, to: ElementWidth, mxcsr: V, word: V): Element<V, B> {
@@ -62,7 +73,10 @@ function packed(from: ElementWidth, to: ElementWidth, convert: Convert): Definit
 
 export const sseConversion: Family = (plain) => {
   const define = sseDefine(plain);
-  for (const [suffix, width] of [['SS', 32], ['SD', 64]] as const) {
+  for (const [suffix, width] of [
+    ['SS', 32],
+    ['SD', 64],
+  ] as const) {
     define(`CVTSI2${suffix}`, (k, i) => {
       const [destination, source] = i.operands;
       const word = k.sext(source.width as Width, k.read(source));
@@ -90,12 +104,36 @@ export const sseConversion: Family = (plain) => {
     compute(k, mxcsr, [one], ([value]) => writeScalar(k, i.operands[0], 32, value));
   });
 
-  define('CVTPS2PD', packed(32, 64, (k, mxcsr, a) => toOtherFormat(k, 32, mxcsr, a)));
-  define('CVTPD2PS', packed(64, 32, (k, mxcsr, a) => toOtherFormat(k, 64, mxcsr, a)));
-  define('CVTDQ2PS', packed(32, 32, (k, mxcsr, a) => fromInteger(k, 32, mxcsr, k.sext(32, a))));
-  define('CVTDQ2PD', packed(32, 64, (k, mxcsr, a) => fromInteger(k, 64, mxcsr, k.sext(32, a))));
-  define('CVTPS2DQ', packed(32, 32, (k, mxcsr, a) => toInteger(k, 32, 32, false, mxcsr, a)));
-  define('CVTTPS2DQ', packed(32, 32, (k, mxcsr, a) => toInteger(k, 32, 32, true, mxcsr, a)));
-  define('CVTPD2DQ', packed(64, 32, (k, mxcsr, a) => toInteger(k, 64, 32, false, mxcsr, a)));
-  define('CVTTPD2DQ', packed(64, 32, (k, mxcsr, a) => toInteger(k, 64, 32, true, mxcsr, a)));
+  define(
+    'CVTPS2PD',
+    packed(32, 64, (k, mxcsr, a) => toOtherFormat(k, 32, mxcsr, a)),
+  );
+  define(
+    'CVTPD2PS',
+    packed(64, 32, (k, mxcsr, a) => toOtherFormat(k, 64, mxcsr, a)),
+  );
+  define(
+    'CVTDQ2PS',
+    packed(32, 32, (k, mxcsr, a) => fromInteger(k, 32, mxcsr, k.sext(32, a))),
+  );
+  define(
+    'CVTDQ2PD',
+    packed(32, 64, (k, mxcsr, a) => fromInteger(k, 64, mxcsr, k.sext(32, a))),
+  );
+  define(
+    'CVTPS2DQ',
+    packed(32, 32, (k, mxcsr, a) => toInteger(k, 32, 32, false, mxcsr, a)),
+  );
+  define(
+    'CVTTPS2DQ',
+    packed(32, 32, (k, mxcsr, a) => toInteger(k, 32, 32, true, mxcsr, a)),
+  );
+  define(
+    'CVTPD2DQ',
+    packed(64, 32, (k, mxcsr, a) => toInteger(k, 64, 32, false, mxcsr, a)),
+  );
+  define(
+    'CVTTPD2DQ',
+    packed(64, 32, (k, mxcsr, a) => toInteger(k, 64, 32, true, mxcsr, a)),
+  );
 };

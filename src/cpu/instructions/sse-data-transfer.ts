@@ -91,10 +91,11 @@ export const sseDataTransfer: Family = (plain) => {
     else k.write(destination, k.zext(destination.width as Width, value));
   });
   define('MOVMSKPS', (k, i) => {
-    const signs = elementsOf(k, 32, k.read128(i.operands[1], true)).map((a, n) =>
-      k.shl(k.shr(a, k.constant(31)), k.constant(n)),
+    const signs = elementsOf(k, 32, k.read128(i.operands[1], true)).map((a, n) => k.shl(k.shr(a, k.constant(31)), k.constant(n)));
+    k.write(
+      i.operands[0],
+      signs.reduce((all, one) => k.or(all, one)),
     );
-    k.write(i.operands[0], signs.reduce((all, one) => k.or(all, one)));
   });
   define('MOVMSKPD', (k, i) => {
     const [low, high] = k.read128(i.operands[1], true);
@@ -111,8 +112,8 @@ export const sseDataTransfer: Family = (plain) => {
     const bytes = elementsOf(k, 8, k.read128(i.operands[0], true));
     const chosen = elementsOf(k, 8, k.read128(i.operands[1], true)).map((byte) => k.ltU(k.constant(0x7f), byte));
     const at = (n: number): typeof address => k.and(k.add(address, k.constant(n)), mask);
-    chosen.forEach((condition, n) => k.when(condition, () => k.probeStore(8, 'operand', at(n))));
-    chosen.forEach((condition, n) => k.when(condition, () => k.store(8, 'operand', at(n), bytes[n])));
+    for (const [n, condition] of chosen.entries()) k.when(condition, () => k.probeStore(8, 'operand', at(n)));
+    for (const [n, condition] of chosen.entries()) k.when(condition, () => k.store(8, 'operand', at(n), bytes[n]));
   });
 
   define('PEXTRB', extract(8));

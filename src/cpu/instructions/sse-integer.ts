@@ -6,6 +6,7 @@ import type { Algebra, Definition, SimdOperation, Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
 import { elementsOf, sseDefine, type Vector, vectorOf, vectorOperation, writeVector } from './sse-state.ts';
 
+// biome-ignore format: a table reads better in columns of its own.
 const DIRECT: readonly (readonly [string, SimdOperation])[] = [
   ['PADDB', 'i8x16.add'], ['PADDW', 'i16x8.add'], ['PADDD', 'i32x4.add'], ['PADDQ', 'i64x2.add'],
   ['PSUBB', 'i8x16.sub'], ['PSUBW', 'i16x8.sub'], ['PSUBD', 'i32x4.sub'], ['PSUBQ', 'i64x2.sub'],
@@ -27,7 +28,11 @@ const ONES = { 16: 0x0001_0001_0001_0001n, 32: 0x0000_0001_0000_0001n, 64: 1n } 
 function byElement(width: Width, f: <V, B>(k: Algebra<V, B>, a: V, b: V) => V): Definition {
   return vectorOperation((k, a, b) => {
     const y = elementsOf(k, width, b);
-    return vectorOf(k, width, elementsOf(k, width, a).map((x, n) => f(k, x, y[n])));
+    return vectorOf(
+      k,
+      width,
+      elementsOf(k, width, a).map((x, n) => f(k, x, y[n])),
+    );
   });
 }
 
@@ -55,14 +60,26 @@ function shiftArithmetic(width: 16 | 32): Definition {
     const most = k.constant(width - 1);
     const count = k.select(k.ltU(given, most), given, most);
     const elements = elementsOf(k, width, k.read128(i.operands[0], true));
-    writeVector(k, i.operands[0], vectorOf(k, width, elements.map((a) => k.sar(k.sext(width, a), count))));
+    writeVector(
+      k,
+      i.operands[0],
+      vectorOf(
+        k,
+        width,
+        elements.map((a) => k.sar(k.sext(width, a), count)),
+      ),
+    );
   };
 }
 
 /** Bits 31:16 of eight 32-bit products. */
 function highWords<V, B>(k: Algebra<V, B>, low: Vector<V>, high: Vector<V>): Vector<V> {
   const words = [...elementsOf(k, 32, low), ...elementsOf(k, 32, high)];
-  return vectorOf(k, 16, words.map((product) => k.shr(product, k.constant(16))));
+  return vectorOf(
+    k,
+    16,
+    words.map((product) => k.shr(product, k.constant(16))),
+  );
 }
 
 /** Sum of the eight bytes of a word. */
@@ -71,7 +88,6 @@ function byteSum<V, B>(k: Algebra<V, B>, word: V): V {
   const pairs = k.add(k.and(word, even), k.and(k.shr(word, k.constant(8)), even));
   return k.shr(k.mul(pairs, k.constant(ONES[16])), k.constant(48));
 }
-
 
 function saturated<V, B>(k: Algebra<V, B>, value: V): V {
   const low = k.constant(-0x8000);
@@ -94,23 +110,42 @@ function horizontal(width: 16 | 32, subtract: boolean, saturate: boolean): Defin
 
 export const sseInteger: Family = (plain) => {
   const define = sseDefine(plain);
-  for (const [mnemonic, operation] of DIRECT) define(mnemonic, vectorOperation((k, a, b) => k.simd(operation, a, b)));
+  for (const [mnemonic, operation] of DIRECT)
+    define(
+      mnemonic,
+      vectorOperation((k, a, b) => k.simd(operation, a, b)),
+    );
 
-  define('PMULHW', vectorOperation((k, a, b) =>
-    highWords(k, k.simd('i32x4.extmul_low_i16x8_s', a, b), k.simd('i32x4.extmul_high_i16x8_s', a, b)),
-  ));
-  define('PMULHUW', vectorOperation((k, a, b) =>
-    highWords(k, k.simd('i32x4.extmul_low_i16x8_u', a, b), k.simd('i32x4.extmul_high_i16x8_u', a, b)),
-  ));
-  define('PMULUDQ', byElement(64, (k, a, b) => k.mul(k.zext(32, a), k.zext(32, b))));
-  define('PMULDQ', byElement(64, (k, a, b) => k.mul(k.sext(32, a), k.sext(32, b))));
-  define('PSADBW', vectorOperation((k, a, b) => {
-    const over = k.simd('i8x16.sub_sat_u', a, b);
-    const under = k.simd('i8x16.sub_sat_u', b, a);
-    return [byteSum(k, k.or(over[0], under[0])), byteSum(k, k.or(over[1], under[1]))];
-  }));
+  define(
+    'PMULHW',
+    vectorOperation((k, a, b) => highWords(k, k.simd('i32x4.extmul_low_i16x8_s', a, b), k.simd('i32x4.extmul_high_i16x8_s', a, b))),
+  );
+  define(
+    'PMULHUW',
+    vectorOperation((k, a, b) => highWords(k, k.simd('i32x4.extmul_low_i16x8_u', a, b), k.simd('i32x4.extmul_high_i16x8_u', a, b))),
+  );
+  define(
+    'PMULUDQ',
+    byElement(64, (k, a, b) => k.mul(k.zext(32, a), k.zext(32, b))),
+  );
+  define(
+    'PMULDQ',
+    byElement(64, (k, a, b) => k.mul(k.sext(32, a), k.sext(32, b))),
+  );
+  define(
+    'PSADBW',
+    vectorOperation((k, a, b) => {
+      const over = k.simd('i8x16.sub_sat_u', a, b);
+      const under = k.simd('i8x16.sub_sat_u', b, a);
+      return [byteSum(k, k.or(over[0], under[0])), byteSum(k, k.or(over[1], under[1]))];
+    }),
+  );
 
-  for (const [suffix, width] of [['W', 16], ['D', 32], ['Q', 64]] as const) {
+  for (const [suffix, width] of [
+    ['W', 16],
+    ['D', 32],
+    ['Q', 64],
+  ] as const) {
     define(`PSLL${suffix}`, shiftLogical(width, true));
     define(`PSRL${suffix}`, shiftLogical(width, false));
   }
@@ -118,7 +153,11 @@ export const sseInteger: Family = (plain) => {
   define('PSRAD', shiftArithmetic(32));
 
   // SSSE3.
-  for (const [suffix, width] of [['B', 8], ['W', 16], ['D', 32]] as const) {
+  for (const [suffix, width] of [
+    ['B', 8],
+    ['W', 16],
+    ['D', 32],
+  ] as const) {
     define(`PABS${suffix}`, (k, i) => {
       const zero = k.constant(0);
       const source = k.read128(i.operands[1], true);
@@ -126,12 +165,15 @@ export const sseInteger: Family = (plain) => {
       // The lowest number is its own negative; as unsigned it is the smaller of neither.
       writeVector(k, i.operands[0], k.simd(`i${width}x${128 / width}.min_u` as SimdOperation, source, negative));
     });
-    define(`PSIGN${suffix}`, byElement(width, (k, a, b) => {
-      const zero = k.constant(0);
-      const signed = k.sext(width, b);
-      const negated = k.select(k.ltS(signed, zero), k.sub(zero, a), a);
-      return k.select(k.eq(b, zero), zero, negated);
-    }));
+    define(
+      `PSIGN${suffix}`,
+      byElement(width, (k, a, b) => {
+        const zero = k.constant(0);
+        const signed = k.sext(width, b);
+        const negated = k.select(k.ltS(signed, zero), k.sub(zero, a), a);
+        return k.select(k.eq(b, zero), zero, negated);
+      }),
+    );
   }
   define('PHADDW', horizontal(16, false, false));
   define('PHADDD', horizontal(32, false, false));
@@ -139,16 +181,22 @@ export const sseInteger: Family = (plain) => {
   define('PHSUBW', horizontal(16, true, false));
   define('PHSUBD', horizontal(32, true, false));
   define('PHSUBSW', horizontal(16, true, true));
-  define('PMADDUBSW', byElement(16, (k, a, b) => {
-    const c8 = k.constant(8);
-    const low = k.mul(k.zext(8, a), k.sext(8, b));
-    const high = k.mul(k.shr(a, c8), k.sext(8, k.shr(b, c8)));
-    return saturated(k, k.add(low, high));
-  }));
-  define('PMULHRSW', byElement(16, (k, a, b) => {
-    const product = k.mul(k.sext(16, a), k.sext(16, b));
-    return k.shr(k.add(k.shr(product, k.constant(14)), k.constant(1)), k.constant(1));
-  }));
+  define(
+    'PMADDUBSW',
+    byElement(16, (k, a, b) => {
+      const c8 = k.constant(8);
+      const low = k.mul(k.zext(8, a), k.sext(8, b));
+      const high = k.mul(k.shr(a, c8), k.sext(8, k.shr(b, c8)));
+      return saturated(k, k.add(low, high));
+    }),
+  );
+  define(
+    'PMULHRSW',
+    byElement(16, (k, a, b) => {
+      const product = k.mul(k.sext(16, a), k.sext(16, b));
+      return k.shr(k.add(k.shr(product, k.constant(14)), k.constant(1)), k.constant(1));
+    }),
+  );
 
   // SSE4.1.
   define('PHMINPOSUW', (k, i) => {
@@ -159,19 +207,22 @@ export const sseInteger: Family = (plain) => {
     const position = k.shl(k.zext(16, least), k.constant(16));
     writeVector(k, i.operands[0], [k.or(k.shr(least, k.constant(16)), position), k.constant(0)]);
   });
-  define('MPSADBW', vectorOperation((k, a, b) => {
-    // Immediate: bit 2 chooses where the destination's bytes begin, bits 1:0 which four bytes of the source are compared.
-    const control = k.immediate();
-    const late = k.ne(k.and(control, k.constant(4)), k.constant(0));
-    const bytes = elementsOf(k, 8, a);
-    const window = Array.from({ length: 11 }, (_, n) => k.select(late, bytes[n + 4], bytes[n]));
-    const half = k.select(k.ne(k.and(control, k.constant(2)), k.constant(0)), b[1], b[0]);
-    const block = k.shr(half, k.shl(k.and(control, k.constant(1)), k.constant(5)));
-    const four = elementsOf(k, 8, [block, block]).slice(0, 4);
-    const distance = (x: typeof block, y: typeof block) => k.select(k.ltU(x, y), k.sub(y, x), k.sub(x, y));
-    const sums = Array.from({ length: 8 }, (_, n) =>
-      four.map((byte, at) => distance(window[n + at], byte)).reduce((sum, one) => k.add(sum, one)),
-    );
-    return vectorOf(k, 16, sums);
-  }));
+  define(
+    'MPSADBW',
+    vectorOperation((k, a, b) => {
+      // Immediate: bit 2 chooses where the destination's bytes begin, bits 1:0 which four bytes of the source are compared.
+      const control = k.immediate();
+      const late = k.ne(k.and(control, k.constant(4)), k.constant(0));
+      const bytes = elementsOf(k, 8, a);
+      const window = Array.from({ length: 11 }, (_, n) => k.select(late, bytes[n + 4], bytes[n]));
+      const half = k.select(k.ne(k.and(control, k.constant(2)), k.constant(0)), b[1], b[0]);
+      const block = k.shr(half, k.shl(k.and(control, k.constant(1)), k.constant(5)));
+      const four = elementsOf(k, 8, [block, block]).slice(0, 4);
+      const distance = (x: typeof block, y: typeof block) => k.select(k.ltU(x, y), k.sub(y, x), k.sub(x, y));
+      const sums = Array.from({ length: 8 }, (_, n) =>
+        four.map((byte, at) => distance(window[n + at], byte)).reduce((sum, one) => k.add(sum, one)),
+      );
+      return vectorOf(k, 16, sums);
+    }),
+  );
 };

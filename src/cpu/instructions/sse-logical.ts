@@ -5,10 +5,22 @@ import { sseDefine, vectorOperation } from './sse-state.ts';
 
 export const sseLogical: Family = (plain) => {
   const define = sseDefine(plain);
-  define('ANDPS ANDPD PAND', vectorOperation((k, a, b) => [k.and(a[0], b[0]), k.and(a[1], b[1])]));
-  define('ANDNPS ANDNPD PANDN', vectorOperation((k, a, b) => [k.and(k.not(a[0]), b[0]), k.and(k.not(a[1]), b[1])]));
-  define('ORPS ORPD POR', vectorOperation((k, a, b) => [k.or(a[0], b[0]), k.or(a[1], b[1])]));
-  define('XORPS XORPD PXOR', vectorOperation((k, a, b) => [k.xor(a[0], b[0]), k.xor(a[1], b[1])]));
+  define(
+    'ANDPS ANDPD PAND',
+    vectorOperation((k, a, b) => [k.and(a[0], b[0]), k.and(a[1], b[1])]),
+  );
+  define(
+    'ANDNPS ANDNPD PANDN',
+    vectorOperation((k, a, b) => [k.and(k.not(a[0]), b[0]), k.and(k.not(a[1]), b[1])]),
+  );
+  define(
+    'ORPS ORPD POR',
+    vectorOperation((k, a, b) => [k.or(a[0], b[0]), k.or(a[1], b[1])]),
+  );
+  define(
+    'XORPS XORPD PXOR',
+    vectorOperation((k, a, b) => [k.xor(a[0], b[0]), k.xor(a[1], b[1])]),
+  );
   define('PTEST', (k, i) => {
     const b = k.read128(i.operands[1], true);
     const a = k.read128(i.operands[0], true);

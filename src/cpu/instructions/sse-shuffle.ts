@@ -30,7 +30,11 @@ function interleave(width: Width, high: boolean): Definition {
     const x = elementsOf(k, width, [a[half], a[half]]);
     const y = elementsOf(k, width, [b[half], b[half]]);
     const count = 64 / width;
-    return vectorOf(k, width, Array.from({ length: count * 2 }, (_, n) => (n % 2 === 0 ? x : y)[n >> 1]));
+    return vectorOf(
+      k,
+      width,
+      Array.from({ length: count * 2 }, (_, n) => (n % 2 === 0 ? x : y)[n >> 1]),
+    );
   });
 }
 
@@ -70,7 +74,11 @@ function blendByXmm0(width: Width): Definition {
     const x = elementsOf(k, width, a);
     const y = elementsOf(k, width, b);
     const top = k.constant(1n << BigInt(width - 1));
-    return vectorOf(k, width, x.map((element, n) => k.select(k.ltU(mask[n], top), element, y[n])));
+    return vectorOf(
+      k,
+      width,
+      x.map((element, n) => k.select(k.ltU(mask[n], top), element, y[n])),
+    );
   });
 }
 
@@ -89,19 +97,32 @@ export const sseShuffle: Family = (plain) => {
     const [low, high] = k.read128(i.operands[1], true);
     writeVector(k, i.operands[0], [low, orderedWords(k, high)]);
   });
-  define('SHUFPS', vectorOperation((k, a, b) =>
-    vectorOf(k, 32, [0, 1, 2, 3].map((n) => chosenDoubleword(k, n < 2 ? a : b, k.immediate(), n))),
-  ));
-  define('SHUFPD', vectorOperation((k, a, b) => {
-    const pick = ([low, high]: typeof a, bit: number) =>
-      k.select(k.eq(k.and(k.shr(k.immediate(), k.constant(bit)), k.constant(1)), k.constant(0)), low, high);
-    return [pick(a, 0), pick(b, 1)];
-  }));
-  define('PSHUFB', vectorOperation((k, a, b) => {
-    // Bits 6:4 of a control byte mean nothing; bit 7 clears, which an index beyond 15 does too.
-    const used = k.constant(0x8f8f_8f8f_8f8f_8f8fn);
-    return k.simd('i8x16.swizzle', a, [k.and(b[0], used), k.and(b[1], used)]);
-  }));
+  define(
+    'SHUFPS',
+    vectorOperation((k, a, b) =>
+      vectorOf(
+        k,
+        32,
+        [0, 1, 2, 3].map((n) => chosenDoubleword(k, n < 2 ? a : b, k.immediate(), n)),
+      ),
+    ),
+  );
+  define(
+    'SHUFPD',
+    vectorOperation((k, a, b) => {
+      const pick = ([low, high]: typeof a, bit: number) =>
+        k.select(k.eq(k.and(k.shr(k.immediate(), k.constant(bit)), k.constant(1)), k.constant(0)), low, high);
+      return [pick(a, 0), pick(b, 1)];
+    }),
+  );
+  define(
+    'PSHUFB',
+    vectorOperation((k, a, b) => {
+      // Bits 6:4 of a control byte mean nothing; bit 7 clears, which an index beyond 15 does too.
+      const used = k.constant(0x8f8f_8f8f_8f8f_8f8fn);
+      return k.simd('i8x16.swizzle', a, [k.and(b[0], used), k.and(b[1], used)]);
+    }),
+  );
 
   define('PUNPCKLBW', interleave(8, false));
   define('PUNPCKLWD', interleave(16, false));
@@ -111,12 +132,27 @@ export const sseShuffle: Family = (plain) => {
   define('PUNPCKHWD', interleave(16, true));
   define('PUNPCKHDQ UNPCKHPS', interleave(32, true));
   define('PUNPCKHQDQ UNPCKHPD', interleave(64, true));
-  define('PACKSSWB', vectorOperation((k, a, b) => k.simd('i8x16.narrow_i16x8_s', a, b)));
-  define('PACKUSWB', vectorOperation((k, a, b) => k.simd('i8x16.narrow_i16x8_u', a, b)));
-  define('PACKSSDW', vectorOperation((k, a, b) => k.simd('i16x8.narrow_i32x4_s', a, b)));
-  define('PACKUSDW', vectorOperation((k, a, b) => k.simd('i16x8.narrow_i32x4_u', a, b)));
+  define(
+    'PACKSSWB',
+    vectorOperation((k, a, b) => k.simd('i8x16.narrow_i16x8_s', a, b)),
+  );
+  define(
+    'PACKUSWB',
+    vectorOperation((k, a, b) => k.simd('i8x16.narrow_i16x8_u', a, b)),
+  );
+  define(
+    'PACKSSDW',
+    vectorOperation((k, a, b) => k.simd('i16x8.narrow_i32x4_s', a, b)),
+  );
+  define(
+    'PACKUSDW',
+    vectorOperation((k, a, b) => k.simd('i16x8.narrow_i32x4_u', a, b)),
+  );
 
-  define('PALIGNR', vectorOperation((k, a, b) => concatenationShifted(k, a, b, k.and(k.immediate(), k.constant(255)))));
+  define(
+    'PALIGNR',
+    vectorOperation((k, a, b) => concatenationShifted(k, a, b, k.and(k.immediate(), k.constant(255)))),
+  );
   define('PSRLDQ', (k, i) => {
     const zero = k.constant(0);
     const source = k.read128(i.operands[0], true);
@@ -138,7 +174,12 @@ export const sseShuffle: Family = (plain) => {
   define('BLENDVPD', blendByXmm0(64));
 
   for (const [name, from, to] of [
-    ['BW', 8, 16], ['BD', 8, 32], ['BQ', 8, 64], ['WD', 16, 32], ['WQ', 16, 64], ['DQ', 32, 64],
+    ['BW', 8, 16],
+    ['BD', 8, 32],
+    ['BQ', 8, 64],
+    ['WD', 16, 32],
+    ['WQ', 16, 64],
+    ['DQ', 32, 64],
   ] as const) {
     for (const signed of [true, false]) {
       define(`PMOV${signed ? 'S' : 'Z'}X${name}`, (k, i) => {

@@ -5,6 +5,8 @@
  *
  * A handler is `(state: i32, record: i32) -> i32` and returns a Status. On entry RIP already points behind the
  * instruction; a handler that returns FAULT has committed nothing.
+ *
+ * Long because the class implements the whole algebra, one short method an operation.
  */
 import type { Operand } from '../../x86/instruction.ts';
 import { Segment } from '../../x86/instruction.ts';

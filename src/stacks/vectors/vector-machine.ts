@@ -223,6 +223,7 @@ export class VectorMachine {
       // What delivery does when the gate's DPL is below 3 (SDM 3A §6.12.1.1).
       return { rip: start, fault: { vector: GENERAL_PROTECTION, errorCode: vector * 8 + 2, address: undefined } };
     }
-    return { rip, fault: { vector, errorCode: 0, address: undefined } };
+    // DEVIATION: INT1 is a trap (SDM 2A INT n), but all its vectors were recorded with RIP still at it.
+    return { rip: kind === 'icebp' ? start : rip, fault: { vector, errorCode: 0, address: undefined } };
   }
 }
