@@ -11,7 +11,7 @@ import { buildDom0 } from '../../src/xen/build-dom0.ts';
 import { audit, census } from '../../src/xen/census.ts';
 import { sendGlobalVirq } from '../../src/xen/event-delivery.ts';
 import { attachHostGuest } from '../../src/xen/host-guest.ts';
-import { Hypervisor } from '../../src/xen/hypervisor.ts';
+import { startHypervisor } from '../../src/xen/start.ts';
 import { PvDomains } from '../../src/xen/pv/pv-domains.ts';
 import type { GuestPort, HostGuest } from '../../src/xen-abi/guest-port.ts';
 import { putBytes, type SharedPage, takeBytes } from '../../src/xen-abi/io/byte-ring.ts';
@@ -34,7 +34,7 @@ const kernel = buildElf({
 function host(frames = 16384) {
   const platform = new FakePlatform({ frames });
   const pv = new PvDomains();
-  const hypervisor = new Hypervisor(platform, { kinds: [pv] });
+  const hypervisor = startHypervisor(platform, { kinds: [pv] });
   const said: string[] = [];
   const output = new Map<number, string>();
   const options = {
