@@ -24,13 +24,13 @@ export interface MachineParts {
 }
 
 export function machineParts(options: StackOptions): MachineParts {
-  const costs = new CostTable(options.parameters ?? fitted.values, options.costOverrides);
+  const costs = new CostTable(options.parameters ?? fitted.values, options.settings?.costs);
   return {
     costs,
     machine: {
       engine: options.engine ?? 'interpreter',
       costs,
-      newTranslation: () => new ModelledTlb(costs, options.tlb),
+      newTranslation: () => new ModelledTlb(costs, options.settings?.tlb),
       cpuid: WESTMERE,
       tscKhz: Math.round(clockGhz * 1e6),
     },

@@ -4,6 +4,8 @@
  * repetition's cycles come with their parts, which sum to it exactly. Nothing is computed other than by running the guest.
  */
 import { BackendError } from '../base/errors.ts';
+import type { MeasuredCell } from '../timing/decomposition.ts';
+import { fitted } from '../timing/fitted.ts';
 import { differenceOf, type LedgerCounts, type Part } from '../timing/ledger.ts';
 import { buildStack } from './build-stack.ts';
 import type { StackOptions } from './stack.ts';
@@ -45,28 +47,24 @@ export interface MeasureOptions extends Omit<StackOptions, 'console' | 'commandL
   readonly repetitions: number;
   /** Scale of the iteration counts. Default 1. */
   readonly iterations?: number;
-  readonly kSys: number;
-  readonly kFork: number;
-  /** Ticks a second of the guest. Default: the guest's own (1000 native, 250 PV). */
-  readonly tick?: number;
   readonly withHash?: boolean;
 }
 
-const CYCLES_PER_TWELFTH = 12;
 /** A guest that loops for ever is stopped here. */
 const MAX_INSTRUCTIONS = 4_000_000_000n;
 
 export function measureStack(options: MeasureOptions): StackMeasurement {
   let text = '';
   const decoder = new TextDecoder('latin1');
+  const parameters = options.parameters ?? fitted.values;
   const words = [
     `rows=${options.rows.join(',')}`,
     `reps=${options.repetitions}`,
     `iters=${options.iterations ?? 1}`,
-    `kfork=${Math.round(options.kFork)}`,
-    `ksys=${Math.round(options.kSys)}`,
+    `kfork=${Math.round(parameters.k_fork)}`,
+    `ksys=${Math.round(parameters.k_sys)}`,
   ];
-  if (options.tick !== undefined) words.push(`tick=${options.tick}`);
+  words.push(...(options.settings?.guestArguments ?? []));
   const stack = buildStack({
     ...options,
     commandLine: words.join(' '),
@@ -101,15 +99,29 @@ export function measureStack(options: MeasureOptions): StackMeasurement {
   };
 }
 
-/** The repetition in the middle by time: what the table shows. */
-export function medianRepetition(repetitions: readonly Repetition[]): Repetition {
-  const ordered = [...repetitions].sort((a, b) => a.twelfths / a.operations - b.twelfths / b.operations);
-  return ordered[(ordered.length - 1) >> 1];
+/** The cells of a stack: all repetitions of a row together, since timer ticks fall into some of them only. */
+export function cellsOf(measurement: StackMeasurement): MeasuredCell[] {
+  const byRow = Map.groupBy(measurement.repetitions, ({ row }) => row);
+  return [...byRow].map(([row, repetitions]) => ({
+    row: ROW_NAMES[row],
+    stack: measurement.stack,
+    operations: sumOf(repetitions.map(({ operations }) => operations)),
+    twelfths: sumOf(repetitions.map(({ twelfths }) => twelfths)),
+    parts: sumOfParts(repetitions.flatMap(({ parts }) => parts)),
+  }));
 }
 
-/** Cycles of one operation. */
-export function cyclesPerOperation(repetition: Repetition): number {
-  return repetition.twelfths / repetition.operations / CYCLES_PER_TWELFTH;
+const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
+
+function sumOfParts(parts: readonly Part[]): Part[] {
+  const sums = new Map<string, Part>();
+  for (const part of parts) {
+    const key = `${part.layer} ${part.kind} ${part.name}`;
+    const before = sums.get(key);
+    const count = part.count + (before?.count ?? 0);
+    sums.set(key, { ...part, count, twelfths: part.twelfths + (before?.twelfths ?? 0) });
+  }
+  return [...sums.values()];
 }
 
 function repetitionOf(line: string, snapshots: ReadonlyMap<bigint, LedgerCounts>, partsOf: (counts: LedgerCounts) => Part[]): Repetition {

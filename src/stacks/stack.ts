@@ -4,15 +4,15 @@
  */
 import type { PhysicalMemory } from '../memory/physical-memory.ts';
 import type { EngineName, RunEnd } from '../machine/bare-machine.ts';
+import type { AblationSettings } from '../report/ablations.ts';
 import type { Ledger } from '../timing/ledger.ts';
-import type { CostOverrides } from '../timing/cost-model.ts';
+import { type Stack as Column, stacks } from '../timing/published.ts';
 import type { ParameterValues } from '../timing/parameters.ts';
 import type { Processor } from '../cpu/processor.ts';
-import type { TlbOptions } from '../timing/translation-model.ts';
 
 /** Column names of the table; `a/b` is a guest of `a` on top of `b`. */
-export const STACK_NAMES = ['baseline', 'pv', 'kvm', 'pv/kvm', 'hvm', 'pv/hvm'] as const;
-export type StackName = (typeof STACK_NAMES)[number];
+export const STACK_NAMES = stacks;
+export type StackName = Column;
 
 /** What a run can be told to report, beside the console. */
 export interface StackObserver {
@@ -44,8 +44,8 @@ export interface StackOptions {
   /** Guest's console output. */
   readonly console: (bytes: Uint8Array) => void;
   readonly parameters?: ParameterValues;
-  readonly costOverrides?: CostOverrides;
-  readonly tlb?: TlbOptions;
+  /** What an ablation changes. Default nothing. */
+  readonly settings?: AblationSettings;
   readonly observer?: StackObserver;
   /** Unix time in seconds at cycle 0. Default 2012-04-10, the day of EuroSys 2012. */
   readonly epoch?: bigint;
