@@ -53,6 +53,7 @@ export class RingZero implements RingZeroOwner {
     const vcpu = (hypervisor.schedules[cpu.index] as CpuSchedule).current;
     hypervisor.entered = cpu;
     cpu.touch('text', 0);
+    cpu.touch('heap', 0);
     if (vcpu !== undefined) cpu.touch('vcpu', vcpu.domain.id * 64 + vcpu.id);
     return vcpu;
   }

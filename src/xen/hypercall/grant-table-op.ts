@@ -23,11 +23,14 @@ export const grantTableOp: Hypercall = {
   number: 20,
   name: 'grant_table_op',
   argumentCount: 3,
+  // Each element has a row that contains the call's entry; a call without elements costs its entry.
+  cost: 'own',
   suffix: subOperation(abi.grantTableOpNames),
   handler(hypervisor, vcpu, args) {
     const command = Number(BigInt.asUintN(32, args[0] ?? 0n));
     const pointer = args[1] ?? 0n;
     const count = BigInt.asIntN(32, args[2] ?? 0n);
+    if (!hasElements(command) || count <= 0n) hypervisor.cpuOf(vcpu).charge('xen.null_hypercall');
     if (count < 0n) return BigInt(-EINVAL);
     const each = <F extends Fields>(type: Struct<F>, run: (request: Values<F>) => void): HypercallResult =>
       eachElement(hypervisor, vcpu, pointer, count, type, run);
@@ -73,6 +76,11 @@ export const grantTableOp: Hypercall = {
   },
 };
 
+function hasElements(command: number): boolean {
+  const single: readonly number[] = [abi.GNTTABOP_setup_table, abi.GNTTABOP_set_version, abi.GNTTABOP_get_version];
+  return command < abi.grantTableOpNames.length && command !== abi.GNTTABOP_dump_table && !single.includes(command);
+}
+
 /** Runs `run` on each structure of the array and writes it back. Stops at the first bad pointer. */
 function eachElement<F extends Fields>(
   hypervisor: Hypervisor,
@@ -89,6 +97,7 @@ function eachElement<F extends Fields>(
     const bytes = loadFromGuest(hypervisor, vcpu, address, size);
     if (bytes === undefined) return BigInt(-EFAULT);
     const request = type.read(bytes, vcpu.domain.addressSize);
+    hypervisor.cpuOf(vcpu).charge('xen.grant_op');
     run(request);
     const stored = copyToGuest(hypervisor, vcpu, address, type.write(request, bytes, vcpu.domain.addressSize));
     if (stored < 0) return BigInt(stored);

@@ -5,29 +5,38 @@
  */
 
 import { EFAULT } from '../../xen-abi/errno.ts';
-import { multicall_entry } from '../../xen-abi/xen.ts';
+import { Hypercall as Numbers, multicall_entry } from '../../xen-abi/xen.ts';
 import { guestArrayOk, loadFromGuest } from '../guest-access.ts';
 import { storeField } from './arguments.ts';
 import { callHypercall } from './dispatch.ts';
 import type { Hypercall } from './table.ts';
 
+const stackSwitch = BigInt(Numbers.stack_switch);
+
 export const multicall: Hypercall = {
   number: 13,
   name: 'multicall',
   argumentCount: 2,
-  // Entries charge their own rows (timing-model §4: multicall{stack_switch} is one row of its own); the list's entry
-  // and exit are those of an empty call.
+  // Entries charge their own rows. The row of stack_switch contains a list with nothing else (timing-model §4).
+  cost: 'own',
   handler(hypervisor, vcpu, args) {
     const [list = 0n, count = 0n] = args;
     const abi = vcpu.domain.addressSize;
     const size = multicall_entry.size(abi);
     const calls = BigInt.asUintN(32, count);
+    let charged = false;
+    const charge = (): void => {
+      if (!charged) hypervisor.cpuOf(vcpu).charge('xen.multicall');
+      charged = true;
+    };
+    if (calls === 0n) charge();
     if (!guestArrayOk(vcpu, list, calls, size)) return BigInt(-EFAULT);
     for (let i = 0n; i < calls; i++) {
       const address = list + i * BigInt(size);
       const bytes = loadFromGuest(hypervisor, vcpu, address, size);
       if (bytes === undefined) return BigInt(-EFAULT);
       const entry = multicall_entry.read(bytes, abi);
+      if (entry.op !== stackSwitch) charge();
       const entryArgs = [entry.arg0, entry.arg1, entry.arg2, entry.arg3, entry.arg4, entry.arg5];
       let outcome = callHypercall(hypervisor, vcpu, entry.op, entryArgs, false);
       // A continuation inside a list goes on at once.
