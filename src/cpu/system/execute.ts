@@ -11,6 +11,7 @@ import { CONTROL_REGISTER_INSTRUCTIONS, controlMove } from './control-registers.
 import { DESCRIPTOR_TABLE_INSTRUCTIONS } from './descriptor-tables.ts';
 import { FAR_TRANSFER_INSTRUCTIONS, isFar } from './far-transfer.ts';
 import { FAST_SYSTEM_CALL_INSTRUCTIONS } from './fast-system-call.ts';
+import { FX_INSTRUCTIONS } from './fx-instructions.ts';
 import { INTERRUPT_INSTRUCTIONS } from './interrupts.ts';
 import type { Handler } from './operand.ts';
 import { PORT_INSTRUCTIONS } from './ports.ts';
@@ -23,6 +24,7 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>(
     CONTROL_REGISTER_INSTRUCTIONS,
     DESCRIPTOR_TABLE_INSTRUCTIONS,
     FAST_SYSTEM_CALL_INSTRUCTIONS,
+    FX_INSTRUCTIONS,
     INTERRUPT_INSTRUCTIONS,
     PORT_INSTRUCTIONS,
     PROCESSOR_CONTROL_INSTRUCTIONS,

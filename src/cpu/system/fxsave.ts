@@ -13,8 +13,6 @@ export const FXSAVE_BYTES = 512;
 /** Bytes that FXSAVE writes in 64-bit mode; 32-bit code has 8 XMM registers. */
 export const FXSAVE_WRITTEN_64 = 416;
 export const FXSAVE_WRITTEN_32 = 288;
-/** Bits of MXCSR that may be set: DAZ is offered. */
-export const MXCSR_MASK = 0xffff;
 
 const ST = OFFSET.st;
 const XMM = OFFSET.xmm;
@@ -32,7 +30,7 @@ export function saveFxImage(state: CpuState, into: Uint8Array, xmmRegisters = 16
   view.setUint16(2, status, true);
   view.setUint8(4, state.get32('fpuTag') & 0xff);
   view.setUint32(24, state.get32('mxcsr'), true);
-  view.setUint32(28, MXCSR_MASK, true);
+  view.setUint32(28, state.get32('mxcsrMask'), true);
   for (let i = 0; i < 8; i++) {
     const physical = ST + ((topOf(status) + i) & 7) * 16;
     into.set(state.u8.subarray(physical, physical + 10), 32 + i * 16);
@@ -44,7 +42,7 @@ export function saveFxImage(state: CpuState, into: Uint8Array, xmmRegisters = 16
 export function loadFxImage(state: CpuState, from: Uint8Array, xmmRegisters = 16): boolean {
   const view = new DataView(from.buffer, from.byteOffset, from.byteLength);
   const mxcsr = view.getUint32(24, true);
-  if ((mxcsr & ~MXCSR_MASK) !== 0) return false;
+  if ((mxcsr & ~state.get32('mxcsrMask')) !== 0) return false;
   const status = view.getUint16(2, true);
   state.set32('fpuControl', view.getUint16(0, true));
   state.set32('fpuStatus', status);
