@@ -97,8 +97,7 @@ export class Ledger implements CostLedger {
     }
     const row = this.#costs.number(event);
     const group = this.#costs.rows[row]!.group;
-    const payer =
-      layer !== undefined ? this.#hypervisor(layer) : group === 'exit' || group === 'hypervisor' ? Layer.HYPERVISOR : this.#running;
+    const payer = layer !== undefined ? this.#hypervisor(layer) : this.#payerOf(group);
     const at = payer * this.#rows + row;
     this.#counts[at]! += count;
     this.#twelfths[at]! += twelfths;
@@ -169,6 +168,12 @@ export class Ledger implements CostLedger {
     const sum = parts.reduce((total, part) => total + part.twelfths, 0);
     assert(sum === counts.time, () => `ledger: parts sum to ${sum} twelfths of a cycle, but ${counts.time} passed`);
     return parts;
+  }
+
+  /** Who pays a row that no hypervisor claims: crossings into and out of the kernel are the kernel's, whoever runs then. */
+  #payerOf(group: CostGroup): number {
+    if (group === 'exit' || group === 'hypervisor') return Layer.HYPERVISOR;
+    return group === 'hardware' ? Layer.KERNEL : this.#running;
   }
 
   #hypervisor(layer: number): number {

@@ -19,13 +19,15 @@ export interface TranslationRequest {
   /** Instruction fetch; otherwise data. */
   fetch: boolean;
   write: boolean;
+  /** The walk ended in a page fault: nothing is filled, and what is cached of the address is dropped (SDM 3A §4.10.4.1). */
+  faulted: boolean;
   /** The first-stage leaf has G set and CR4.PGE is on. */
   global: boolean;
   /** 0 = root operation. */
   vpid: number;
   /** Log2 size of the smallest leaf of all stages: what one TLB entry covers. 12, 21, 22 or 30. */
   pageShift: number;
-  /** Log2 size of the first-stage leaf alone: says for how much each upper level stands. */
+  /** Log2 size of the first-stage leaf alone (after a fault: of what the last entry read would map): the reach of each level. */
   leafShift: number;
   /** Entries read by the first stage, 0 (no paging) to 4. */
   levels: number;
@@ -47,6 +49,7 @@ export function newTranslationRequest(): TranslationRequest {
     page: 0,
     fetch: false,
     write: false,
+    faulted: false,
     global: false,
     vpid: 0,
     pageShift: 12,

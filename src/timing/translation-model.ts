@@ -78,7 +78,7 @@ export class ModelledTlb implements TranslationModel {
     const high = Math.floor(page / TWO_32);
     const tlb = large ? (request.fetch ? this.#largeCode : this.#largeData) : this.#small;
     const entryLow = large ? Math.floor(page / 512) | 0 : page | 0;
-    if (tlb.find(entryLow, high, vpid)) return 0;
+    if (!request.faulted && tlb.find(entryLow, high, vpid)) return 0;
     this.pending[PENDING_MISSES]! += 1;
     const first = this.#firstLevel(page, request.leafShift, levels, vpid);
     let twelfths = 0;
@@ -88,6 +88,10 @@ export class ModelledTlb implements TranslationModel {
       }
       const line = request.entries[i]! / 64;
       twelfths += this.#reference(0, line | 0, LINE_MACHINE | (Math.floor(line / TWO_32) & 0xffffff));
+    }
+    if (request.faulted) {
+      this.#dropAddress(page, vpid);
+      return twelfths;
     }
     if (secondStages > 0) twelfths += this.#throughStages(Math.floor(request.guestPhysical / 4096), request.guestShift, vpid, secondStages);
     tlb.insert(entryLow, high, vpid, request.global);
@@ -117,11 +121,7 @@ export class ModelledTlb implements TranslationModel {
   }
 
   flushPage(vpid: number, page: number): void {
-    const high = Math.floor(page / TWO_32);
-    const largeLow = Math.floor(page / 512) | 0;
-    this.#small.drop(page | 0, high, vpid);
-    this.#largeData.drop(largeLow, high, vpid);
-    this.#largeCode.drop(largeLow, high, vpid);
+    this.#dropPage(page, vpid);
     // INVLPG drops all paging-structure caches of the current VPID, whatever the address (SDM 3A §4.10.4.1).
     this.#upper.dropSpaces(VPID_MASK, vpid, true);
   }
@@ -144,6 +144,23 @@ export class ModelledTlb implements TranslationModel {
     return (
       this.#small.holds(page | 0, high, vpid) || this.#largeData.holds(largeLow, high, vpid) || this.#largeCode.holds(largeLow, high, vpid)
     );
+  }
+
+  #dropPage(page: number, vpid: number): void {
+    const high = Math.floor(page / TWO_32);
+    const largeLow = Math.floor(page / 512) | 0;
+    this.#small.drop(page | 0, high, vpid);
+    this.#largeData.drop(largeLow, high, vpid);
+    this.#largeCode.drop(largeLow, high, vpid);
+  }
+
+  /** A page fault drops the TLB entries of its address, and the upper levels that the address uses (SDM 3A §4.10.4.1). */
+  #dropAddress(page: number, vpid: number): void {
+    this.#dropPage(page, vpid);
+    for (let shift = 9; shift <= 36; shift += 9) {
+      const key = Math.floor(page / 2 ** shift);
+      this.#upper.drop(key | 0, Math.floor(key / TWO_32), vpid | (shift << VPID_BITS));
+    }
   }
 
   #dropLinear(vpid: number, alsoGlobal: boolean): void {

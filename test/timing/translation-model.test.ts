@@ -75,6 +75,32 @@ describe('the modelled TLB', () => {
   });
 });
 
+describe('a walk that faults', () => {
+  const faulting = (page: number, options: Partial<TranslationRequest> = {}) => request(page, { faulted: true, ...options });
+
+  it('costs its references, fills nothing, and makes the retry walk from the root (SDM 3A §4.10.4.1)', () => {
+    tlb.lookup(request(0x400));
+    expect(inCycles(faulting(0x401))).toBe(4);
+    expect(tlb.holds(0x401, 0)).toBe(false);
+    tlb.pending.fill(0);
+    expect(inCycles(request(0x401))).toBe(4 * 4);
+    expect(tlb.pending[0]).toBe(4);
+  });
+
+  it('drops the entry of a page whose rights it broke, global or not', () => {
+    tlb.lookup(request(0x400, { global: true }));
+    expect(inCycles(faulting(0x400))).toBe(4);
+    expect(tlb.holds(0x400, 0)).toBe(false);
+  });
+
+  it('reads no more than the levels that are there, and no page behind them', () => {
+    const before = inCycles(faulting(0x4000_0000, { levels: 2, leafShift: 30, pageShift: 30, secondStages: 1, vpid: 1 }));
+    expect(before).toBeGreaterThan(0);
+    expect(tlb.pending.slice(0, 3).reduce((a, b) => a + b)).toBe(2);
+    expect(tlb.pending.slice(3, 6).reduce((a, b) => a + b)).toBe(2 * 4);
+  });
+});
+
 describe('the second stage', () => {
   const guest = { secondStages: 1, vpid: 1 };
 

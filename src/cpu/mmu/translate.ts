@@ -13,6 +13,7 @@ import { Access } from './walk-result.ts';
 const CYCLES = OFFSET.cycles >> 3;
 const CR4 = OFFSET.cr4 >> 2;
 const CPL = OFFSET.cpl >> 2;
+const LONG_MODE = OFFSET.longMode >> 2;
 
 /** A page fault was recorded. */
 export const FAULTED = -1;
@@ -29,17 +30,12 @@ export function translateImplicit(processor: Processor, linear: bigint, access: 
   return translateAs(processor, linear, access, false, true);
 }
 
-export function translateAs(
-  processor: Processor,
-  linear: bigint,
-  access: Access,
-  user: boolean,
-  implicit: boolean,
-): number {
+export function translateAs(processor: Processor, linear: bigint, access: Access, user: boolean, implicit: boolean): number {
   const { memory } = processor;
   const host = findHostAddress(processor, linear, access, user);
   if (host >= 0) return host - memory.base;
   if (!walkTables(processor, linear, access, user, implicit)) {
+    chargeFaultedWalk(processor, linear, access);
     processor.pageFault(linear, processor.walk.errorCode);
     return FAULTED;
   }
@@ -54,21 +50,39 @@ export function translateAs(
 }
 
 function chargeWalk(processor: Processor, linear: bigint, access: Access): void {
+  const { walk, request } = processor;
+  request.faulted = false;
+  request.global = walk.global;
+  request.pageShift = Math.min(walk.leafShift, walk.stageShift);
+  request.leafShift = walk.leafShift;
+  request.guestPhysical = walk.guestPhysical;
+  request.guestShift = walk.stageShift;
+  charge(processor, linear, access);
+}
+
+/** The processor reads the entries of a walk that faults as well; there is no leaf, and nothing is filled. */
+function chargeFaultedWalk(processor: Processor, linear: bigint, access: Access): void {
+  const { walk, request, state } = processor;
+  const pae = (state.u32[CR4] & Cr4.PAE) !== 0;
+  const unread = (state.u32[LONG_MODE] !== 0 ? 4 : pae ? 3 : 2) - walk.levels;
+  request.faulted = true;
+  request.global = false;
+  request.leafShift = 12 + (pae ? 9 : 10) * unread;
+  request.pageShift = request.leafShift;
+  charge(processor, linear, access);
+}
+
+function charge(processor: Processor, linear: bigint, access: Access): void {
   const { walk, request, state } = processor;
   request.page = Number((linear >> 12n) & 0xf_ffff_ffff_ffffn);
   request.fetch = access === Access.FETCH;
   request.write = access === Access.WRITE;
-  request.global = walk.global;
   request.vpid = state.get32('vpid');
-  request.pageShift = Math.min(walk.leafShift, walk.stageShift);
-  request.leafShift = walk.leafShift;
   request.levels = walk.levels;
   request.entries.set(walk.entries);
   request.guestEntries.set(walk.guestEntries);
   request.guestEntryShifts.set(walk.entryShifts);
   request.secondStages = processor.secondStages.length;
-  request.guestPhysical = walk.guestPhysical;
-  request.guestShift = walk.stageShift;
   const twelfths = processor.translation.lookup(request);
   if (twelfths === 0) return;
   state.u64[CYCLES] += BigInt(twelfths);
