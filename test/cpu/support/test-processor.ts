@@ -167,6 +167,7 @@ export function enterLongMode({ processor, memory }: TestProcessor, cpl: 0 | 3 =
   }
   memory.writeU64(GDT + TSS, buildSegmentDescriptor({ base: BigInt(TSS_BASE), limit: 0x67, attributes: 0x8b }));
   memory.writeU64(TSS_BASE + 4, BigInt(KERNEL_STACK));
+  memory.writeU16(TSS_BASE + 0x66, 0x68); // no I/O permission bitmap
   state.set('gdtrBase', BigInt(GDT));
   state.set32('gdtrLimit', 0x7f);
   state.set('idtrBase', BigInt(IDT));
