@@ -20,6 +20,8 @@ export interface CommandEntry {
 }
 
 export const commands: readonly CommandEntry[] = [
+  { command: 'fit', describe: 'Fit the timing parameters to the published single-layer cells', load: () => import('./fit.ts') },
+  { command: 'table', describe: 'Measure the nested microbenchmark table', load: () => import('./table.ts') },
   {
     command: 'vectors <dir>',
     describe: 'run golden instruction vectors on the engines',
