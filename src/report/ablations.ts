@@ -74,6 +74,13 @@ export const ablations: readonly Ablation[] = [
     settings: { tlb: { vpid: false } },
   },
   {
+    name: 'content-ages-walks',
+    changes: "eight lines of each page's own content compete with paging structures for the caches, at every look-up",
+    stacks: all,
+    anchor: undefined,
+    settings: { tlb: { linesPerPage: 8 } },
+  },
+  {
     name: 'user-not-global',
     changes: 'user pages of PV guests are not global, so that switches between user and kernel drop them',
     stacks: paravirtual,

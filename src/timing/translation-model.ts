@@ -40,6 +40,7 @@ const TWO_32 = 2 ** 32;
 const LINE_MACHINE = 1 << 28;
 const LINE_SECOND_STAGE = 2 << 28;
 const LINE_SYNTHETIC = 3 << 28;
+const LINE_CONTENT = 4 << 28;
 /** Space of the upper-level cache: VPID and, above it, how much of the linear address the entry stands for. */
 const VPID_BITS = 16;
 const VPID_MASK = (1 << VPID_BITS) - 1;
@@ -49,6 +50,11 @@ export interface TlbOptions {
   readonly vpid?: boolean;
   /** Second-stage references cost nothing: an ablation. Default false. */
   readonly freeSecondStage?: boolean;
+  /**
+   * Cache lines of a page's own content that one look-up brings in beside the walk's: they age the lines of paging
+   * structures, since guests share the caches with the walker. Default 0: only walks age walks.
+   */
+  readonly linesPerPage?: number;
 }
 
 export class ModelledTlb implements TranslationModel {
@@ -66,7 +72,11 @@ export class ModelledTlb implements TranslationModel {
   readonly #lines = new LineRecency(256, 2048);
 
   constructor(costs: CostTable, options: TlbOptions = {}) {
-    this.#options = { vpid: options.vpid ?? true, freeSecondStage: options.freeSecondStage ?? false };
+    this.#options = {
+      vpid: options.vpid ?? true,
+      freeSecondStage: options.freeSecondStage ?? false,
+      linesPerPage: options.linesPerPage ?? 0,
+    };
     this.walkTwelfths = Float64Array.from(walkRowNames, (name) => costs.cost(name));
     if (this.#options.freeSecondStage) this.walkTwelfths.fill(0, FIRST_SECOND_STAGE);
   }
@@ -78,7 +88,10 @@ export class ModelledTlb implements TranslationModel {
     const high = Math.floor(page / TWO_32);
     const tlb = large ? (request.fetch ? this.#largeCode : this.#largeData) : this.#small;
     const entryLow = large ? Math.floor(page / 512) | 0 : page | 0;
-    if (!request.faulted && tlb.find(entryLow, high, vpid)) return 0;
+    if (!request.faulted) {
+      this.#useContent(Math.floor(request.guestPhysical / 4096), vpid);
+      if (tlb.find(entryLow, high, vpid)) return 0;
+    }
     this.pending[PENDING_MISSES]! += 1;
     const first = this.#firstLevel(page, request.leafShift, levels, vpid);
     let twelfths = 0;
@@ -105,6 +118,7 @@ export class ModelledTlb implements TranslationModel {
     const entryLow = large ? Math.floor(page / 512) | 0 : page | 0;
     const high = Math.floor(page / TWO_32);
     const tlb = large ? (mapping.fetch ? this.#largeCode : this.#largeData) : this.#small;
+    this.#useContent(syntheticFrame(page, 0), vpid);
     if (tlb.find(entryLow, high, vpid)) return 0;
     this.pending[PENDING_MISSES]! += 1;
     const twelfths = this.#walkSynthetic(mapping, page, vpid, secondStages, guestShift);
@@ -227,6 +241,10 @@ export class ModelledTlb implements TranslationModel {
     if (stages > 1) twelfths += this.#throughStages(frame, shift, vpid, stages - 1);
     cache.insert(low, high, space, false);
     return twelfths;
+  }
+
+  #useContent(frame: number, vpid: number): void {
+    for (let i = 0; i < this.#options.linesPerPage; i++) this.#lines.read(((frame % 2 ** 26) * 64 + i) | 0, LINE_CONTENT | vpid);
   }
 
   #reference(row: number, line: number, tag: number): number {

@@ -101,6 +101,21 @@ describe('a walk that faults', () => {
   });
 });
 
+describe('content of pages', () => {
+  /** Cost of a walk whose lines were read before 300 look-ups of one page. */
+  const afterWork = (linesPerPage: number) => {
+    const model = new ModelledTlb(costs, { linesPerPage });
+    model.lookup(request(0x400));
+    for (let i = 0; i < 300; i++) model.lookup(request(0x80_0000, { guestPhysical: i * 4096 }));
+    model.flushAll(0);
+    return model.lookup(request(0x400)) / 12;
+  };
+
+  it('ages the lines of walks when it is told to, and not by default', () => {
+    expect([afterWork(0), afterWork(1), afterWork(8)]).toEqual([4 * 4, 4 * 10, 4 * 42]);
+  });
+});
+
 describe('the second stage', () => {
   const guest = { secondStages: 1, vpid: 1 };
 
