@@ -1,7 +1,8 @@
 /**
  * Floating-point arithmetic of SSE and SSE2 (SDM 1 §5.5.1.2, §5.6.1.2), with the horizontal forms of SSE3 and ROUNDxx of
- * SSE4.1. An element takes the fast path, WebAssembly's own operation, when it can raise nothing that MXCSR does not
- * hold already: no operand is denormal and the result is normal, or a zero that is exact.
+ * SSE4.1. An element takes the fast path, WebAssembly's own operation, when it raises nothing that MXCSR does not hold
+ * already: rounding is to nearest, no operand is denormal, the result is normal or a zero that is exact, and it is either
+ * exact or PE is set and masked. DAZ and FZ do not matter then.
  */
 import type { Algebra, Definition, Facts } from '../algebra.ts';
 import type { Family } from '../definition.ts';
@@ -13,6 +14,7 @@ import {
   type ElementWidth,
   inexactIsFree,
   readScalar,
+  roundsToNearest,
   sseDefine,
   vectorOf,
   writeScalar,
@@ -48,6 +50,26 @@ export function less<V, B>(k: Algebra<V, B>, width: ElementWidth, a: V, b: V): B
   return width === 64 ? k.f64ltOrEq(a, b).less : k.f64ltOrEq(k.f32ToF64(a), k.f32ToF64(b)).less;
 }
 
+/**
+ * Whether a result of ordinary operands that is not zero is exact; may say no of one that is. Sums by their rounding error
+ * (Knuth, TAOCP 2 §4.2.2, theorem B), the others by multiplying back, which has to be exact itself.
+ */
+function isExact<V, B>(k: Algebra<V, B>, width: ElementWidth, operation: Binary | 'sqrt', a: V, b: V, result: V): B {
+  if (operation === 'add' || operation === 'sub') {
+    const f = (name: 'add' | 'sub', x: V, y: V): V => (width === 64 ? k.f64(name, x, y) : k.f32(name, x, y));
+    const addend = operation === 'add' ? b : k.xor(b, k.constant(1n << BigInt(width - 1)));
+    const ofB = f('sub', result, a);
+    const error = f('add', f('sub', a, f('sub', result, ofB)), f('sub', addend, ofB));
+    return k.eq(magnitude(k, width, error), k.constant(0));
+  }
+  const [x, y, product] = operation === 'mul' ? [a, b, result] : operation === 'div' ? [result, b, a] : [result, result, a];
+  // Products of 24 by 24 bits are exact in 53.
+  if (width === 32) return k.eq(k.f64('mul', k.f32ToF64(x), k.f32ToF64(y)), k.f32ToF64(product));
+  const trailingZeros = (word: V): V => k.ctz(k.or(word, k.constant(1n << 52n)));
+  const short = k.ltU(k.constant(52), k.add(trailingZeros(x), trailingZeros(y)));
+  return operation === 'mul' ? short : k.both(short, k.eq(k.f64('mul', x, y), product));
+}
+
 function element<V, B>(k: Algebra<V, B>, width: ElementWidth, operation: Operation, mxcsr: V, a: V, b: V): Element<V, B> {
   const exact = `f${width}.${operation}`;
   const ma = magnitude(k, width, a);
@@ -69,7 +91,14 @@ function element<V, B>(k: Algebra<V, B>, width: ElementWidth, operation: Operati
       : k.both(isZero(mr), operation === 'mul' ? k.either(isZero(ma), isZero(mb)) : isZero(ma));
   const operands = k.both(notDenormal(k, width, ma), notDenormal(k, width, mb));
   const result = k.either(safelyNormal(k, width, mr), exactZero);
-  return { fast: k.both(inexactIsFree(k, mxcsr), k.both(operands, result)), value, exact, a, b };
+  const one = k.constant(1);
+  const silent = k.choose(
+    inexactIsFree(k, mxcsr),
+    () => one,
+    () => k.word(k.either(isZero(mr), isExact(k, width, operation, a, b, value))),
+  );
+  const fast = k.both(k.both(roundsToNearest(k, mxcsr), k.eq(silent, one)), k.both(operands, result));
+  return { fast, value, exact, a, b };
 }
 
 function scalar(width: ElementWidth, operation: Operation): Definition {

@@ -10,18 +10,24 @@ import {
   type ElementWidth,
   inexactIsFree,
   readScalar,
+  roundsToNearest,
   sseDefine,
   vectorOf,
   writeScalar,
   writeVector,
 } from './sse-state.ts';
 
+/** WebAssembly's rounding is the right one and raises nothing new. */
+function freeToRound<V, B>(k: Algebra<V, B>, mxcsr: V): B {
+  return k.both(roundsToNearest(k, mxcsr), inexactIsFree(k, mxcsr));
+}
+
 /** A signed word to a float: exact when it is small, else when an inexact result is free. */
 function fromInteger<V, B>(k: Algebra<V, B>, to: ElementWidth, mxcsr: V, word: V): Element<V, B> {
   const bound = to === 64 ? 1n << 53n : 1n << 24n;
   const small = k.ltU(k.add(word, k.constant(bound)), k.constant(bound * 2n));
   const value = to === 64 ? k.f64FromInteger(word) : k.f32FromInteger(word);
-  return { fast: k.either(small, inexactIsFree(k, mxcsr)), value, exact: `f${to}.from.i64`, a: word, b: word };
+  return { fast: k.either(small, freeToRound(k, mxcsr)), value, exact: `f${to}.from.i64`, a: word, b: word };
 }
 
 /** A float to a signed integer of `to` bits, zero-extended. */
@@ -32,7 +38,7 @@ function toInteger<V, B>(k: Algebra<V, B>, from: ElementWidth, to: ElementWidth,
   const bound = k.constant(BigInt(1023 + to - 2) << 53n);
   const fits = k.ltU(magnitude(k, 64, wide), bound);
   const isInteger = k.eq(k.f64FromInteger(word), wide);
-  const fast = k.both(fits, k.either(isInteger, inexactIsFree(k, mxcsr)));
+  const fast = k.both(fits, k.either(isInteger, freeToRound(k, mxcsr)));
   return { fast, value: k.zext(to, word), exact: `f${from}.${truncate ? 'trunc' : 'to'}.i${to}`, a, b: a };
 }
 
@@ -42,7 +48,8 @@ function toOtherFormat<V, B>(k: Algebra<V, B>, from: ElementWidth, mxcsr: V, a: 
   if (from === 32) return { fast: ordinary(k, 32, m), value: k.f32ToF64(a), exact, a, b: a };
   const value = k.f64ToF32(a);
   const zero = k.eq(m, k.constant(0));
-  const rounds = k.both(inexactIsFree(k, mxcsr), safelyNormal(k, 32, magnitude(k, 32, value)));
+  const silent = k.either(freeToRound(k, mxcsr), k.eq(k.f32ToF64(value), a));
+  const rounds = k.both(silent, safelyNormal(k, 32, magnitude(k, 32, value)));
   const infinite = k.eq(m, k.constant(INFINITE[64]));
   const fast = k.both(notDenormal(k, 64, m), k.either(k.either(zero, infinite), rounds));
   return { fast, value, exact, a, b: a };

@@ -59,10 +59,15 @@ export function raise<V, B>(k: Algebra<V, B>, mxcsr: V, flags: V): void {
   k.setField('mxcsr', 0, k.or(mxcsr, flags));
 }
 
-/** Nothing but an inexact result can happen, and that is already recorded: round to nearest, all masked, PE set, no DAZ or FZ. */
+/** Rounding is to nearest, as WebAssembly's is. */
+export function roundsToNearest<V, B>(k: Algebra<V, B>, mxcsr: V): B {
+  return k.eq(k.and(mxcsr, k.constant(Mxcsr.RC)), k.constant(0));
+}
+
+/** An inexact result raises nothing that MXCSR does not hold already: PE is set and masked. */
 export function inexactIsFree<V, B>(k: Algebra<V, B>, mxcsr: V): B {
-  const relevant = Mxcsr.MASKS | Mxcsr.RC | Mxcsr.FZ | Mxcsr.DAZ | MxcsrFlag.PE;
-  return k.eq(k.and(mxcsr, k.constant(relevant)), k.constant(Mxcsr.MASKS | MxcsrFlag.PE));
+  const precision = k.constant(MxcsrFlag.PE | (MxcsrFlag.PE << 7));
+  return k.eq(k.and(mxcsr, precision), precision);
 }
 
 export type ElementWidth = 32 | 64;

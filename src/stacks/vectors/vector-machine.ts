@@ -56,17 +56,25 @@ const NO_DEVICES: Bus = {
 const REGISTERS_64 = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
 const REGISTERS_32 = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi'];
 
+/** Deviations from the control registers of test/vectors/README.md, for tests of what they switch. */
+export interface Controls {
+  readonly setCr0?: number;
+  readonly clearCr4?: number;
+}
+
 export class VectorMachine {
   readonly mode: 64 | 32;
   readonly registerNames: readonly string[];
   readonly processor: Processor;
+  private readonly controls: Controls;
   private readonly memory: PhysicalMemory;
   private readonly engine: Engine;
   private readonly decoder = new Decoder(ZEN3.features);
   private readonly image = new MemoryImage();
 
-  constructor(mode: 64 | 32, engine: EngineName) {
+  constructor(mode: 64 | 32, engine: EngineName, controls: Controls = {}) {
     this.mode = mode;
+    this.controls = controls;
     this.registerNames = mode === 64 ? REGISTERS_64 : REGISTERS_32;
     const layout = machineLayout(1, RAM_BYTES);
     const wasm = new WebAssembly.Memory({ initial: layout.wasmPages, maximum: layout.wasmPages });
@@ -147,6 +155,8 @@ export class VectorMachine {
     state.set('cr3', BigInt(PAGE_TABLES + (long ? 0 : PAGE_SIZE)));
     state.set('cr4', BigInt(Cr4.PAE | Cr4.PGE | Cr4.OSFXSR | Cr4.OSXMMEXCPT | Cr4.UMIP | Cr4.FSGSBASE));
     state.set('efer', BigInt(Efer.NXE | Efer.SCE | (long ? Efer.LME | Efer.LMA : 0)));
+    state.set32('cr0', state.get32('cr0') | (this.controls.setCr0 ?? 0));
+    state.set32('cr4', state.get32('cr4') & ~(this.controls.clearCr4 ?? 0));
     updateMode(this.processor);
   }
 
