@@ -5,6 +5,7 @@
  */
 import { add, compare, divide, maximum, minimum, multiply, squareRoot, subtract } from './arithmetic.ts';
 import { BINARY32, BINARY64, type BinaryFormat, type Outcome } from './binary-format.ts';
+import { reciprocalEstimate, reciprocalRootEstimate } from './estimate.ts';
 import { fromInteger, toFormat, toInteger, toIntegral } from './conversion.ts';
 
 type Body = (a: bigint, b: bigint, c: bigint) => bigint;
@@ -36,5 +37,7 @@ export function floatHostFunctions(): Record<string, Body> {
       offer(`${prefix}.trunc.i${width}`, (a, _, mxcsr) => toInteger(format, a, width, true, low(mxcsr)));
     }
   }
+  functions['f32.rcp'] = reciprocalEstimate;
+  functions['f32.rsqrt'] = reciprocalRootEstimate;
   return functions;
 }

@@ -165,6 +165,16 @@ export const sseArithmetic: Family = (plain) => {
     define(`${name}PS`, packed(32, operation));
     define(`${name}PD`, packed(64, operation));
   }
+  for (const name of ['rcp', 'rsqrt'] as const) {
+    define(`${name.toUpperCase()}SS`, (k, i) => {
+      const estimate = k.host(`f32.${name}`, readScalar(k, i.operands[1], 32));
+      writeScalar(k, i.operands[0], 32, estimate);
+    });
+    define(`${name.toUpperCase()}PS`, (k, i) => {
+      const elements = elementsOf(k, 32, k.read128(i.operands[1], true)).map((a) => k.host(`f32.${name}`, a));
+      writeVector(k, i.operands[0], vectorOf(k, 32, elements));
+    });
+  }
   for (const kind of ['hadd', 'hsub', 'addsub'] as const) {
     define(`${kind.toUpperCase()}PS`, acrossElements(32, kind));
     define(`${kind.toUpperCase()}PD`, acrossElements(64, kind));
