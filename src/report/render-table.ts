@@ -116,7 +116,7 @@ export function renderExplanation(cell: ReportCell, tornadoLength = 10): Line[] 
     [dim(`  ${'count'.padStart(12)} ${'cycles'.padStart(12)}      %  part`)],
   ];
   let layer = '';
-  for (const part of cell.parts) {
+  for (const part of [...cell.parts].sort((a, b) => layerRank(a) - layerRank(b))) {
     if (part.layer !== layer) {
       layer = part.layer;
       const total = sum(cell.parts.filter((other) => other.layer === layer)) / cell.operations / 12;
@@ -176,6 +176,8 @@ function verdictTone(report: TableReport, cell: ReportCell): Tone {
   return verdict.holds ? 'good' : 'bad';
 }
 
+/** Users, kernel, hypervisors from the bottom up; within a layer parts stay as they come. */
+const layerRank = ({ layer }: Part): number => (layer === 'user' ? 0 : layer === 'kernel' ? 1 : 2 + Number(layer.split(' ')[1]));
 const sum = (parts: readonly Part[]): number => parts.reduce((total, part) => total + part.twelfths, 0);
 const optional = (value: number | undefined, show: (value: number) => string): string => (value === undefined ? '-' : show(value));
 const ratio = (value: number): string => value.toFixed(2);

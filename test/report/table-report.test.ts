@@ -159,6 +159,12 @@ describe('the printed report', () => {
     expect(lines.find((line) => line.endsWith('sum of the parts'))).toContain(number(cell.twelfths / cell.operations / 12));
   });
 
+  it('names each layer once, users first, in whatever order the parts come', () => {
+    const cell = cellOf('fork proc', 'pv/kvm');
+    const lines = renderExplanation({ ...cell, parts: [...cell.parts].reverse() }).map(textOf);
+    expect(lines.flatMap((line) => /^ {2}(user|kernel|hypervisor \d):/.exec(line)?.[1] ?? [])).toEqual(['kernel', 'hypervisor 0']);
+  });
+
   it('prints parameters with their ranges, and warnings', () => {
     const odd: FittedFile = { ...fitted, values: { ...fitted.values, k_mmu: 1.8 }, warnings: ['k_mmu is high'] };
     const lines = renderParameters(tableReport({ cells: [], fitted: odd }));
