@@ -10,6 +10,7 @@
  */
 
 import { assert } from '../base/errors.ts';
+import type { SaveReader, SaveWriter } from '../base/persist.ts';
 import type { PlatformCpu, ProcessorEvent, VirtualFault } from '../platform/cpu.ts';
 import type { PlatformMemory } from '../platform/memory.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -248,6 +249,10 @@ export interface DomainKind {
    * cleared there. The references stay with the caller, who drops them. Flushes.
    */
   unmapGrant(hypervisor: Hypervisor, vcpu: Vcpu, mapping: GrantMappingRequest, replacement?: bigint): number;
+  /** State of the kind itself, beside what is in domains and vCPUs. Restored after all domains are. */
+  save?(hypervisor: Hypervisor, writer: SaveWriter): void;
+  restore?(hypervisor: Hypervisor, reader: SaveReader): void;
+
   // Only full/: what a domain with guest-physical memory and devices has and a paravirtual one has not.
   /** Bytes of the context that setContext takes; default: vcpu_guest_context. Such a context does not say "online". */
   readonly contextBytes?: number;

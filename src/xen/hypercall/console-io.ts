@@ -1,6 +1,6 @@
 /**
- * HYPERVISOR_console_io (18): the hypervisor's own console. Every domain may write, as in a verbose build of Xen: each
- * line is reported with its domain. Reading belongs to Dom0.
+ * HYPERVISOR_console_io (18): the hypervisor's own console, which belongs to Dom0, as in a release build of Xen. Each
+ * line that is written is reported with its domain.
  * Source: Xen public/xen.h CONSOLEIO_*.
  */
 
@@ -26,6 +26,7 @@ export const consoleIo: Hypercall = {
     const count = BigInt.asUintN(32, args[1] ?? 0n);
     const pointer = args[2] ?? 0n;
     const { domain } = vcpu;
+    if (domain.id !== 0) return BigInt(-EPERM);
     switch (command) {
       case CONSOLEIO_write: {
         if (!guestRangeOk(vcpu, pointer, count)) return BigInt(-EFAULT);
@@ -38,7 +39,6 @@ export const consoleIo: Hypercall = {
         return 0n;
       }
       case CONSOLEIO_read: {
-        if (domain.id !== 0) return BigInt(-EPERM);
         if (count > largestCount) return BigInt(-E2BIG);
         const bytes = hypervisor.consoleInput.slice(0, Number(count));
         if (bytes.length === 0) return 0n;

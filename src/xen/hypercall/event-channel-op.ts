@@ -86,7 +86,9 @@ const operations: readonly Operation<Fields>[] = [
     return -ENOSYS;
   }),
   operation(abi.evtchn_expand_array, false, () => -EOPNOTSUPP),
-  operation(abi.evtchn_set_priority, false, () => -EOPNOTSUPP),
+  operation(abi.evtchn_set_priority, false, (_hypervisor, vcpu, { port }) =>
+    channel.validPort(vcpu.domain, port) === undefined ? -EINVAL : -ENOSYS,
+  ),
 ];
 
 /** Sub-operations of the old call. */

@@ -4,17 +4,18 @@
  * Source: Xen public/xen.h struct multicall_entry.
  */
 
-import { EFAULT } from '../../xen-abi/errno.ts';
+import { EFAULT, EINVAL } from '../../xen-abi/errno.ts';
 import { Hypercall as Numbers, multicall_entry } from '../../xen-abi/xen.ts';
 import { guestArrayOk, loadFromGuest } from '../guest-access.ts';
 import { storeField } from './arguments.ts';
 import { callHypercall } from './dispatch.ts';
 import type { Hypercall } from './table.ts';
 
+const ownNumber = BigInt(Numbers.multicall);
 const stackSwitch = BigInt(Numbers.stack_switch);
 
 export const multicall: Hypercall = {
-  number: 13,
+  number: Numbers.multicall,
   name: 'multicall',
   argumentCount: 2,
   // Entries charge their own rows. The row of stack_switch contains a list with nothing else (timing-model §4).
@@ -29,8 +30,9 @@ export const multicall: Hypercall = {
       if (!charged) hypervisor.cpuOf(vcpu).charge('xen.multicall');
       charged = true;
     };
-    if (calls === 0n) charge();
-    if (!guestArrayOk(vcpu, list, calls, size)) return BigInt(-EFAULT);
+    const isList = guestArrayOk(vcpu, list, calls, size);
+    if (calls === 0n || !isList) charge();
+    if (!isList) return BigInt(-EFAULT);
     for (let i = 0n; i < calls; i++) {
       const address = list + i * BigInt(size);
       const bytes = loadFromGuest(hypervisor, vcpu, address, size);
@@ -38,7 +40,9 @@ export const multicall: Hypercall = {
       const entry = multicall_entry.read(bytes, abi);
       if (entry.op !== stackSwitch) charge();
       const entryArgs = [entry.arg0, entry.arg1, entry.arg2, entry.arg3, entry.arg4, entry.arg5];
-      let outcome = callHypercall(hypervisor, vcpu, entry.op, entryArgs, false);
+      // Lists do not nest.
+      let outcome =
+        entry.op === ownNumber ? BigInt(-EINVAL) : callHypercall(hypervisor, vcpu, entry.op, entryArgs, false);
       // A continuation inside a list goes on at once.
       while (outcome === 'restart') outcome = callHypercall(hypervisor, vcpu, entry.op, entryArgs, false);
       if (outcome === 'no-result') return 'no-result';
