@@ -99,6 +99,7 @@ export function loadContext(processor: Processor, from: CpuContext): void {
   assert(loadFxImage(state, from.fxsave), 'a context holds a bad MXCSR');
   state.set32('interruptShadow', from.interruptShadow);
   state.set32('halted', from.halted ? 1 : 0);
+  state.set('repeatActive', 0n);
   flushLookup(processor);
   // Entries of a guest in non-root operation are told apart by VPID; in root operation a new CR3 was loaded.
   if (newTables && processor.control === undefined) translation.flushNonGlobal(state.get32('vpid'));

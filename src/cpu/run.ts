@@ -117,6 +117,7 @@ function takeInterrupt(processor: Processor): boolean {
     return true;
   }
   if (control.interruptWindow) {
+    state.set('repeatActive', 0n);
     runExit(processor, { reason: 'interrupt-window' });
     return true;
   }
@@ -135,6 +136,7 @@ function exitForInterrupt(processor: Processor): boolean {
     processor.state.u32[PENDING] = 0;
     return false;
   }
+  processor.state.set('repeatActive', 0n);
   runExit(processor, { reason: 'external-interrupt', vector });
   return true;
 }

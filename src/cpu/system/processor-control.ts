@@ -238,6 +238,7 @@ export const PROCESSOR_CONTROL_INSTRUCTIONS: Readonly<Record<string, Handler>> =
   WBNOINVD: privilegedNothing('wbinvd'),
   CLWB: nothing,
   CLFLUSHOPT: nothing,
+  PREFETCH: nothing,
   VMCALL: vmcall,
   VMMCALL: vmcall,
   MONITOR: monitorWait,
