@@ -10,6 +10,7 @@
  * VIRQ_DOM_EXC says that some domain has shut down or died: getdomaininfo says which, and @releaseDomain fires.
  */
 
+import { BackendError } from '../base/errors.ts';
 import type { Persistent, SaveReader, SaveWriter } from '../base/persist.ts';
 import { XEN_DOMCTL_getdomaininfo, XEN_DOMINF_dying, XEN_DOMINF_shutdown, xen_domctl_getdomaininfo } from '../xen-abi/domctl.ts';
 import { GNTTAB_RESERVED_XENSTORE } from '../xen-abi/grant-table.ts';
@@ -168,14 +169,20 @@ export class Xenstored implements Persistent {
 
   #introduce(domid: number, remotePort: number): 'EINVAL' | undefined {
     const known = this.#rings.get(domid);
-    const use = { kind: 'xenstore', domid } as const;
     if (known !== undefined) {
+      const port = this.#bind(domid, remotePort);
+      if (port === undefined) return 'EINVAL';
       this.#kernel.events.close(known.port);
-      known.port = this.#kernel.events.bindInterdomain(domid, remotePort, use);
+      known.port = port;
       return undefined;
     }
     const grant = this.#kernel.memory.mapGrant(domid, GNTTAB_RESERVED_XENSTORE);
     if (typeof grant === 'number') return 'EINVAL';
+    const port = this.#bind(domid, remotePort);
+    if (port === undefined) {
+      this.#kernel.memory.unmapGrant(grant.address, grant.handle);
+      return 'EINVAL';
+    }
     const page = this.#kernel.memory.page(grant.address);
     page.writeU32(XENSTORE_SERVER_FEATURES, XENSTORE_SERVER_FEATURE_ERROR);
     this.#rings.set(domid, {
@@ -183,13 +190,23 @@ export class Xenstored implements Persistent {
       connection: this.store.connect(domid).id,
       page: grant.address,
       grant: grant.handle,
-      port: this.#kernel.events.bindInterdomain(domid, remotePort, use),
+      port,
       input: new Uint8Array(0),
       output: new Uint8Array(0),
       serving: true,
       shutdownSeen: false,
     });
     return undefined;
+  }
+
+  /** Undefined when the port is not one that the domain has left for Dom0. */
+  #bind(domid: number, remotePort: number): number | undefined {
+    try {
+      return this.#kernel.events.bindInterdomain(domid, remotePort, { kind: 'xenstore', domid });
+    } catch (error) {
+      if (error instanceof BackendError) return undefined;
+      throw error;
+    }
   }
 
   #release(domid: number): void {

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { restoreStream, saveStream } from '../../src/base/persist.ts';
 import { seedRandom } from '../../src/base/random.ts';
@@ -172,6 +173,22 @@ describe('Dom0 building a domain', () => {
     expect([all.xen.foreignMaps.size, all.xen.grants.size, all.dom0.xenstored.store.connections.size]).toEqual([0, 0, 1]);
   });
 
+  it('goes on with small gaps in its window, and refuses a domain in one line when it is full', () => {
+    const all = machine();
+    const { used } = all.dom0.kernel.memory.state;
+    used.forEach((_, i) => {
+      used[i] = i % 4 < 2;
+    });
+    all.ask({ kind: 'create', config });
+    expect(all.said).toEqual(['created 1 guest']);
+    expect([startInfoOf(all, 1).frame(1).subarray(0, 4), all.xen.foreignMaps.size]).toEqual([ascii('code'), 2]);
+    used.fill(true);
+    const before = all.xen.freeFrames;
+    all.ask({ kind: 'create', config: { ...config, name: 'second', memoryMiB: 4 } });
+    expect(all.said.slice(1)).toEqual(['failed: Dom0 has no 1 pages in a row left to map frames of other domains']);
+    expect([all.xen.freeFrames, all.xen.domains.size]).toEqual([before, 2]);
+  });
+
   it('destroys what it began when memory runs out, and says so in one line', () => {
     const all = machine({ frames: 2000 });
     const free = all.xen.freeFrames;
@@ -290,6 +307,42 @@ describe('Dom0 serving a domain', () => {
       all.xen.run();
     }
     expect(all.said).toEqual(['created 1 guest', 'shut down 1 3']);
+    all.ask({ kind: 'destroy', domid: 1 });
+    expect(all.said.at(-1)).toBe('destroyed 1');
+  });
+});
+
+describe('a hostile domain', () => {
+  it('that writes anything into its two ring pages, indices included, harms neither Dom0 nor another domain', () => {
+    const all = machine();
+    all.ask({ kind: 'create', config }, { kind: 'create', config: { ...config, name: 'honest', memoryMiB: 4 } });
+    const [hostile, honest] = [startInfoOf(all, 1), startInfoOf(all, 2)];
+    // Mostly near the rings' indices, and mostly values that pass as indices or as headers.
+    const write = fc.record({
+      ring: fc.constantFrom('store' as const, 'console' as const),
+      offset: fc.oneof(fc.nat(4092), fc.constantFrom(0, 12, 2048, 2052, 2056, 2060, 2068, 3072, 3076, 3080, 3084, 3088)),
+      value: fc.oneof(fc.nat(2100), fc.nat(30), fc.nat(0xffff_ffff)),
+    });
+    fc.assert(
+      fc.property(fc.array(write, { maxLength: 25 }), (writes) => {
+        for (const { ring, offset, value } of writes) {
+          new DataView(hostile[ring].page.buffer).setUint32(offset, value, true);
+          all.xen.sendFrom(1, hostile[ring].port);
+          all.xen.run();
+        }
+        put(honest.store.page, req, encodePacket({ type: XS.READ, requestId: 3, transactionId: 0, payload: encodeStrings('name') }));
+        put(honest.console.page, consoleOut, ascii('.'));
+        all.output.set(2, '');
+        all.xen.sendFrom(2, honest.store.port);
+        all.xen.sendFrom(2, honest.console.port);
+        all.xen.run();
+        expect([takePacket(take(honest.store.page, rsp)), all.output.get(2)]).toMatchObject([
+          { packet: { payload: ascii('honest') } },
+          '.',
+        ]);
+      }),
+      { numRuns: 100 },
+    );
     all.ask({ kind: 'destroy', domid: 1 });
     expect(all.said.at(-1)).toBe('destroyed 1');
   });

@@ -116,8 +116,9 @@ describe.skipIf(folder === undefined)('GRUB x86_64-xen in a PV domain of 64 MiB'
     const filled = mapped.filter(({ va, value }) => va === window && value !== 0n).length;
     const cleared = mapped.filter(({ va, value }) => va === window && value === 0n).length;
     const freed = mapped.slice(filled + cleared);
-    // 16384 pages need 32 level-1 tables; the four pages that GRUB places behind them (MACHPHYS_UPDATE) need one more;
-    // with one table of each upper level that is 36.
+    // 16384 pages need 32 level-1 tables. Behind them GRUB maps the xenstore ring, shared_info, the console ring and a grant
+    // table page, which need a 33rd; one table of each upper level makes 36. (The two rings change places with the last
+    // two pages: that is the four MACHPHYS_UPDATEs.)
     expect([filled, cleared, freed.length]).toEqual([33 + 3, 1, 7]);
     expect(freed.every(({ va, value }, i) => va === freed[0]!.va + BigInt(i * 4096) && (value & 2n) !== 0n)).toBe(true);
   });

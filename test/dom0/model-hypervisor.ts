@@ -302,7 +302,7 @@ export class ModelHypervisor implements GuestPort {
       domain.maxPages = Number(u.getBigUint64(0, true) >> 2n) + 2; // the two that the hypervisor gave
     else if (cmd === 12) domain.context = this.readVirtual(u.getBigUint64(8, true), 5168);
     else if (cmd === 22) domain.hypercallPage = Number(u.getBigUint64(0, true));
-    else if (cmd !== 15) return -38;
+    else if (cmd !== 15 && cmd !== 60) return -38;
     return 0;
   }
 

@@ -8,7 +8,7 @@
  * Sources: Xen public/xen.h "mmu_update", public/grant_table.h.
  */
 
-import { assert } from '../../base/errors.ts';
+import { assert, BackendError } from '../../base/errors.ts';
 import {
   GNTMAP_host_map,
   GNTST_okay,
@@ -80,12 +80,12 @@ export class Dom0Memory {
 
   /** Pages that {@link withFrames} can show at once. */
   get freeWindowPages(): number {
-    return longestFreeRun(this.state.used).length;
+    return freeRuns(this.state.used).reduce((most, { length }) => Math.max(most, length), 0);
   }
 
   /**
    * Shows frames of another domain, side by side and writable, while `use` runs.
-   * @throws {BackendError} when the hypervisor refuses; nothing stays mapped.
+   * @throws {BackendError} when the window is full or the hypervisor refuses; nothing stays mapped.
    */
   withFrames<T>(domain: number, frames: readonly bigint[], use: (address: bigint) => T): T {
     const slot = this.#take(frames.length);
@@ -128,11 +128,14 @@ export class Dom0Memory {
     return this.#window + BigInt(slot * PAGE_BYTES);
   }
 
+  /** The smallest gap that is large enough, so that large ones stay. */
   #take(count: number): number {
-    const run = longestFreeRun(this.state.used);
-    assert(run.length >= count, () => `Dom0's window has ${run.length} pages in a row left, not ${count}`);
-    for (let i = 0; i < count; i++) this.state.used[run.start + i] = true;
-    return run.start;
+    const fitting = freeRuns(this.state.used).filter(({ length }) => length >= count);
+    if (fitting.length === 0)
+      throw new BackendError('WINDOW_FULL', `Dom0 has no ${count} pages in a row left to map frames of other domains`);
+    const { start } = fitting.reduce((best, run) => (run.length < best.length ? run : best));
+    for (let i = 0; i < count; i++) this.state.used[start + i] = true;
+    return start;
   }
 
   #setEntries(slot: number, frames: readonly bigint[], domain: number): void {
@@ -189,15 +192,15 @@ function entryOffset(address: bigint, level: number): bigint {
   return ((address >> BigInt(3 + 9 * level)) & 0x1ffn) * 8n;
 }
 
-function longestFreeRun(used: readonly boolean[]): { start: number; length: number } {
-  let best = { start: 0, length: 0 };
+function freeRuns(used: readonly boolean[]): { start: number; length: number }[] {
+  const runs: { start: number; length: number }[] = [];
   let start = 0;
   for (let i = 0; i <= used.length; i++) {
     if (i < used.length && !used[i]) continue;
-    if (i - start > best.length) best = { start, length: i - start };
+    if (i > start) runs.push({ start, length: i - start });
     start = i + 1;
   }
-  return best;
+  return runs;
 }
 
 function* parts<T>(list: readonly T[], most: number): Generator<T[]> {

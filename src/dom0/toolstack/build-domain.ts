@@ -2,7 +2,7 @@
  * Builds a PV domain from its checked configuration, by hypercalls only, in the order of the steps below. When a step
  * fails, the domain is destroyed again and the error passed on; the new domain is paused at the end.
  *
- *  1. createdomain, max_vcpus, max_mem; two unbound event channels towards Dom0: xenstore and console.
+ *  1. createdomain, max_vcpus, max_mem, memory map, TSC mode; two unbound event channels towards Dom0: xenstore and console.
  *  2. populate_physmap; the layout comes from xen-abi/start-of-day.
  *  3. Kernel, ramdisk, P2M list, start_info, the two ring pages and the boot stack are written through the window.
  *  4. Page tables are written, the hypercall page filled, upcall masks set in shared_info.
@@ -20,12 +20,14 @@ import {
   XEN_DOMCTL_hypercall_init,
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
+  XEN_DOMCTL_settscinfo,
   XEN_DOMCTL_setvcpucontext,
   xen_domctl_createdomain,
   xen_domctl_getdomaininfo,
   xen_domctl_hypercall_init,
   xen_domctl_max_mem,
   xen_domctl_max_vcpus,
+  xen_domctl_tsc_info,
   xen_domctl_vcpucontext,
 } from '../../xen-abi/domctl.ts';
 import { EAGAIN, EOPNOTSUPP, ERESTART } from '../../xen-abi/errno.ts';
@@ -40,7 +42,15 @@ import {
   grant_entry_v1,
 } from '../../xen-abi/grant-table.ts';
 import { CONSOLE_CONNECTION, XENCONSOLE_DISCONNECTED } from '../../xen-abi/io/console.ts';
-import { XENMEM_acquire_resource, XENMEM_resource_grant_table, xen_mem_acquire_resource } from '../../xen-abi/memory.ts';
+import {
+  E820_RAM,
+  e820_entry,
+  XENMEM_acquire_resource,
+  XENMEM_resource_grant_table,
+  XENMEM_set_memory_map,
+  xen_foreign_memory_map,
+  xen_mem_acquire_resource,
+} from '../../xen-abi/memory.ts';
 import {
   encodeStartInfo,
   firstRegisters,
@@ -108,6 +118,8 @@ function fill(kernel: Dom0Kernel, config: CheckedConfig, plan: StartOfDayPlan, d
   const { calls } = kernel;
   calls.mustDomctl(XEN_DOMCTL_max_vcpus, domid, xen_domctl_max_vcpus, { max: config.vcpus });
   calls.mustDomctl(XEN_DOMCTL_max_mem, domid, xen_domctl_max_mem, { max_memkb: BigInt(config.memoryMiB * 1024) + maxMemSlackKib });
+  setMemoryMap(kernel, domid, config.memoryMiB);
+  calls.mustDomctl(XEN_DOMCTL_settscinfo, domid, xen_domctl_tsc_info, { tsc_mode: 0 });
   const storePort = calls.eventChannel(EVTCHNOP_alloc_unbound, evtchn_alloc_unbound, { dom: domid, remote_dom: 0 }).port;
   const consolePort = calls.eventChannel(EVTCHNOP_alloc_unbound, evtchn_alloc_unbound, { dom: domid, remote_dom: 0 }).port;
 
@@ -154,6 +166,13 @@ function fill(kernel: Dom0Kernel, config: CheckedConfig, plan: StartOfDayPlan, d
   const { result } = calls.domctl(XEN_DOMCTL_setvcpucontext, domid, xen_domctl_vcpucontext, { vcpu: 0, ctxt });
   if (result < 0) throw hypercallError(`domctl.setvcpucontext of domain ${domid}`, result);
   return { domid, storePort, consolePort, storeMfn, consoleMfn };
+}
+
+/** One range of RAM. A hypervisor without the call leaves the guest to assume the same, so the result does not matter. */
+function setMemoryMap({ calls }: Dom0Kernel, domid: number, memoryMiB: number): void {
+  calls.begin();
+  const buffer = calls.place(e820_entry.write({ addr: 0n, size: BigInt(memoryMiB) << 20n, type: E820_RAM }));
+  calls.operation(Hypercall.memory_op, XENMEM_set_memory_map, xen_foreign_memory_map, { domid, nr_entries: 1, buffer });
 }
 
 function checkCapabilities(kernel: Dom0Kernel): void {

@@ -12,7 +12,7 @@ import type { Dom0Kernel } from '../kernel/kernel.ts';
 
 const extentOrder = 9;
 const extentPages = 1 << extentOrder;
-/** Frames written at once. */
+/** Frames written at once, if the window has room for them. */
 const chunkPages = 64;
 
 export class GuestFrames {
@@ -46,8 +46,9 @@ export class GuestFrames {
 
   /** Writes whole pages from `pfn` on; `fill` puts the content of a chunk into zeroed bytes. */
   write(pfn: number, pages: number, fill: (into: Uint8Array, firstPage: number) => void): void {
-    for (let at = 0; at < pages; at += chunkPages) {
-      const count = Math.min(chunkPages, pages - at);
+    const chunk = Math.max(1, Math.min(chunkPages, this.#kernel.memory.freeWindowPages));
+    for (let at = 0; at < pages; at += chunk) {
+      const count = Math.min(chunk, pages - at);
       const bytes = new Uint8Array(count * PAGE_BYTES);
       fill(bytes, at);
       const frames = Array.from({ length: count }, (_, i) => this.mfn(pfn + at + i));
