@@ -284,7 +284,7 @@ void run(void)
     sh->evtchn_mask[ipi.port / 64] = ~0UL;
     sh->vcpu[0].mask = 0;
     check("send_masked_port", guarded(hcall, H_event_channel_op, 4, (u64)&ipi.port), -1);
-    check("masked_port_pending", sh->evtchn_pending[ipi.port / 64], 1L << ipi.port % 64);
+    check("masked_port_pending", sh->evtchn_pending[ipi.port / 64] & 1UL << ipi.port % 64, 1L << ipi.port % 64);
     check("masked_port_no_upcall", sh->vcpu[0].pending, 0);
     check("unmask_raises", guarded(hcall, H_event_channel_op, 9, (u64)&ipi.port), 257);
     sh->vcpu[0].pending = 0; sh->vcpu[0].sel = 0; sh->evtchn_pending[ipi.port / 64] = 0;

@@ -8,7 +8,7 @@
 import { FrameFlag, Owner, PageType, pageTypeNames } from '../frame-table.ts';
 import { FIRST_XEN_SLOT, FRAME_BYTES, GUEST_KERNEL, LAST_XEN_SLOT, P, RW, US, entryFrame } from './guest-entry.ts';
 import type { Pv } from './pv.ts';
-import { m2pStrict, PER_DOMAIN_SLOT } from './xen-slots.ts';
+import { HYPERVISOR_SLOT, m2pStrict, PER_DOMAIN_SLOT } from './xen-slots.ts';
 
 /** References that are held outside of what the audit can see, by frame. Each writable one is also a general one. */
 export interface ExternalReferences {
@@ -111,11 +111,18 @@ function checkXenSlots(pv: Pv, table: number, ownerId: number, problems: string[
   const owner = pv.hypervisor.domains.get(ownerId);
   const area = pv.slots.areas.get(ownerId);
   if (owner === undefined || area === undefined) return;
-  const strict = m2pStrict(owner);
+  const roots = owner.vcpus.map((vcpu) => vcpu.pv?.guestTable);
+  const m2pRequired = roots.includes(table) && !m2pStrict(owner);
+  const contents = new Map([
+    [FIRST_XEN_SLOT, pv.slots.m2pL3],
+    [PER_DOMAIN_SLOT, area.l3],
+    [HYPERVISOR_SLOT, pv.slots.hypervisorL3],
+  ]);
   for (let slot = FIRST_XEN_SLOT; slot <= LAST_XEN_SLOT; slot++) {
     const entry = pv.hypervisor.memory.readU64(table * FRAME_BYTES + slot * 8);
     const target = entry === 0n ? 0 : Number((entry >> 12n) & 0xff_ffff_ffffn);
-    const expected = slot === FIRST_XEN_SLOT ? pv.slots.m2pL3 : slot === PER_DOMAIN_SLOT ? area.l3 : 0;
-    if (target !== expected && !(slot === FIRST_XEN_SLOT && strict)) problems.push(`L4 ${table}: slot ${slot} leads to frame ${target}`);
+    const expected = contents.get(slot) ?? 0;
+    const hidden = slot === FIRST_XEN_SLOT && target === 0 && !m2pRequired;
+    if (target !== expected && !hidden) problems.push(`L4 ${table}: slot ${slot} leads to frame ${target}`);
   }
 }

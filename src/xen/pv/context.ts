@@ -102,6 +102,7 @@ export function setContext(pv: Pv, vcpu: Vcpu, image: Uint8Array): number {
   dropRoots(pv, vcpu);
   state.guestTable = kernelRoot;
   state.userTable = userRoot;
+  pv.slots.showM2p(kernelRoot, true);
   pv.descriptors.setLdt(vcpu, fields.ldt_ents === 0n ? 0n : fields.ldt_base, Number(fields.ldt_ents));
 
   // 3. Plain state.
@@ -219,7 +220,8 @@ export function getContext(vcpu: Vcpu): Uint8Array {
     image,
   );
   const view = view64(image);
-  for (const [i, frame] of state.gdtFrames.entries()) view.setBigUint64(vcpu_guest_context.offset('gdt_frames', 64) + 8 * i, BigInt(frame), true);
+  for (const [i, frame] of state.gdtFrames.entries())
+    view.setBigUint64(vcpu_guest_context.offset('gdt_frames', 64) + 8 * i, BigInt(frame), true);
   for (let i = 0; i < 8; i++) view.setBigUint64(vcpu_guest_context.offset('debugreg', 64) + 8 * i, state.debug[i] as bigint, true);
   const trapBase = vcpu_guest_context.offset('trap_ctxt', 64);
   for (const [vector, trap] of state.traps.entries())
@@ -229,4 +231,3 @@ export function getContext(vcpu: Vcpu): Uint8Array {
     );
   return image;
 }
-

@@ -1,20 +1,21 @@
 /**
  * HYPERVISOR_mmu_update (1): an array of {ptr, val}, each a checked change of one page-table entry by the machine
  * address of the entry, or of one M2P entry.
- * Errors: -EFAULT array or done pointer; -ESRCH unknown domain; -EPERM no rights, or frames of others where the caller's
- * own are asked for; -EINVAL frame not the domain's or of a wrong type; those of update-entry.ts.
+ * Errors: -EFAULT array; -ESRCH unknown domain; -EPERM no rights, or frames of others where the caller's own are asked
+ * for; -EINVAL frame not the domain's or of a wrong type; those of update-entry.ts. A 64-bit entry is aligned to 8 bytes,
+ * so the command is the lowest three bits of ptr, and 4 to 7 are none: -ENOSYS.
  * Source: Xen public/xen.h HYPERVISOR_mmu_update, MMU_*.
  */
-import { EINVAL, EPERM } from '../../xen-abi/errno.ts';
-import { Hypercall, MMU_MACHPHYS_UPDATE, MMU_PT_UPDATE_PRESERVE_AD } from '../../xen-abi/xen.ts';
+import { EINVAL, ENOSYS, EPERM } from '../../xen-abi/errno.ts';
+import { Hypercall, MMU_MACHPHYS_UPDATE, MMU_PT_UPDATE_NO_TRANSLATE, MMU_PT_UPDATE_PRESERVE_AD } from '../../xen-abi/xen.ts';
 import { FrameFlag, PageType, pageTypeNames } from '../frame-table.ts';
 import type { HypercallResult } from '../hypercall/table.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { runBatch } from './batch.ts';
 import { Cost, mmuUpdate as levelRows } from './cost-rows.ts';
-import { foreignFrame, resolveOwner } from './foreign-domain.ts';
-import { entryFor, entryFrame, FRAME_BYTES, P } from './guest-entry.ts';
+import { machineEntry, resolveOwner } from './foreign-domain.ts';
+import { FRAME_BYTES } from './guest-entry.ts';
 import type { PageTables } from './page-tables.ts';
 import { proceedWith } from './proceed.ts';
 import { updateL1, updateUpper } from './update-entry.ts';
@@ -44,9 +45,10 @@ export function mmuUpdate(tables: PageTables, hypervisor: Hypervisor, vcpu: Vcpu
     const pointer = request.getBigUint64(0, true);
     const low = request.getUint32(8, true);
     const high = request.getUint32(12, true);
-    const command = Number(pointer & 3n);
+    const command = Number(pointer & 7n);
     const frame = Number(pointer >> 12n);
-    const name = commandNames[command] as string;
+    const name = commandNames[command];
+    if (name === undefined) return -ENOSYS;
     const { frames } = tables;
     if (command === MMU_MACHPHYS_UPDATE) {
       hypervisor.operation(vcpu, `mmu_update entry: ${name}`);
@@ -58,22 +60,23 @@ export function mmuUpdate(tables: PageTables, hypervisor: Hypervisor, vcpu: Vcpu
       frames.putPage(frame);
       return 0;
     }
-    // NORMAL, PRESERVE_AD and NO_TRANSLATE: a PV guest's frames need no translation.
-    if ((pointer & 4n) !== 0n || !frames.getPage(frame, tableOwner.id)) return -EINVAL;
+    if (!frames.getPage(frame, tableOwner.id)) return -EINVAL;
     cpu.touch('frame-table', frame);
     const index = Number((pointer & 0xfffn) >> 3n);
     const preserveAd = command === MMU_PT_UPDATE_PRESERVE_AD;
     const inUse = (frames.typeReferences[frame] as number) > 0 && frames.has(frame, FrameFlag.validated);
     const type = inUse ? (frames.type[frame] as PageType) : PageType.none;
     charge(levelRows[type <= PageType.l4 ? type : 0] as string);
-    hypervisor.operation(vcpu, `mmu_update entry: ${name} on page type ${pageTypeNames[type === PageType.none ? PageType.writable : type]}`);
+    hypervisor.operation(
+      vcpu,
+      `mmu_update entry: ${name} on page type ${pageTypeNames[type === PageType.none ? PageType.writable : type]}`,
+    );
     let result = -EINVAL;
     switch (type) {
       case PageType.l1: {
-        const page = (low & P) === 0 ? 0 : foreignFrame(hypervisor, caller, pageOwner, entryFrame(low, high));
-        if (page < 0) break;
-        const named = (low & P) === 0 ? { low, high } : entryFor(page, low, high);
-        result = updateL1(tables, frame, index, named.low, named.high, tableOwner, pageOwner, preserveAd);
+        const asIs = command === MMU_PT_UPDATE_NO_TRANSLATE;
+        const named = asIs ? { low, high } : machineEntry(hypervisor, caller, pageOwner, low, high);
+        if (named !== undefined) result = updateL1(tables, frame, index, named.low, named.high, tableOwner, pageOwner, preserveAd);
         break;
       }
       case PageType.l2:
@@ -99,4 +102,3 @@ export function mmuUpdate(tables: PageTables, hypervisor: Hypervisor, vcpu: Vcpu
   if (!charged) cpu.charge(Cost.nullHypercall);
   return result;
 }
-

