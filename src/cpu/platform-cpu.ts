@@ -31,6 +31,11 @@ export class BarePlatformCpu extends ProcessorFace implements PlatformCpu {
     this.virtualization = {
       enter: (control) => enterGuest(processor, control),
       guestFace: (layer) => new GuestPlatformCpu(processor, layer),
+      chargeExit: () => {
+        processor.charge('vm_exit');
+        processor.translation.transition(0);
+        processor.translation.transition(processor.state.get32('vpid'));
+      },
       requestBoundary: () => {
         processor.boundaryDue = true;
         processor.breakRun();

@@ -65,7 +65,7 @@ import { XEN_CAPABILITIES_INFO_LEN, XENVER_capabilities } from '../../xen-abi/ve
 import { Hypercall, LEGACY_MAX_VCPUS, MMUEXT_PIN_L4_TABLE, vcpu_info } from '../../xen-abi/xen.ts';
 import { hypercallError } from '../kernel/hypercalls.ts';
 import type { Dom0Kernel } from '../kernel/kernel.ts';
-import type { CheckedConfig } from './domain-config.ts';
+import type { CheckedPvConfig } from './domain-config.ts';
 import { GuestFrames } from './guest-frames.ts';
 
 /** What the rest of Dom0 needs to know of a new domain. */
@@ -81,8 +81,8 @@ export interface BuiltDomain {
 const maxMemSlackKib = 1024n;
 
 /** @throws {ConfigError} when the configuration cannot work here, {BackendError} when the hypervisor refuses. */
-export function buildDomain(kernel: Dom0Kernel, config: CheckedConfig, uuid: Uint8Array): BuiltDomain {
-  checkCapabilities(kernel);
+export function buildDomain(kernel: Dom0Kernel, config: CheckedPvConfig, uuid: Uint8Array): BuiltDomain {
+  checkCapabilities(kernel, 'xen-3.0-x86_64', '64-bit PV domains');
   const totalPages = config.memoryMiB * 256;
   // Pure, so that what cannot fit is refused before anything exists.
   const plan = planStartOfDay({ kernel: config.image.kernel, totalPages, ramdiskBytes: config.ramdisk.length, initialDomain: false });
@@ -114,7 +114,7 @@ export function destroyDomain(kernel: Dom0Kernel, domid: number): void {
   throw new BackendError('HYPERCALL', `domctl.destroydomain of domain ${domid} does not come to an end`);
 }
 
-function fill(kernel: Dom0Kernel, config: CheckedConfig, plan: StartOfDayPlan, domid: number): BuiltDomain {
+function fill(kernel: Dom0Kernel, config: CheckedPvConfig, plan: StartOfDayPlan, domid: number): BuiltDomain {
   const { calls } = kernel;
   calls.mustDomctl(XEN_DOMCTL_max_vcpus, domid, xen_domctl_max_vcpus, { max: config.vcpus });
   calls.mustDomctl(XEN_DOMCTL_max_mem, domid, xen_domctl_max_mem, { max_memkb: BigInt(config.memoryMiB * 1024) + maxMemSlackKib });
@@ -175,15 +175,15 @@ function setMemoryMap({ calls }: Dom0Kernel, domid: number, memoryMiB: number): 
   calls.operation(Hypercall.memory_op, XENMEM_set_memory_map, xen_foreign_memory_map, { domid, nr_entries: 1, buffer });
 }
 
-function checkCapabilities(kernel: Dom0Kernel): void {
+/** @throws {ConfigError} when the hypervisor does not offer this kind of guest. */
+export function checkCapabilities(kernel: Dom0Kernel, guest: string, what: string): void {
   const { calls } = kernel;
   calls.begin();
   const buffer = calls.place(new Uint8Array(XEN_CAPABILITIES_INFO_LEN));
   const result = Number(calls.port.hypercall(Hypercall.xen_version, BigInt(XENVER_capabilities), buffer));
   if (result < 0) throw hypercallError('xen_version.capabilities', result);
   const text = String.fromCharCode(...calls.fetch(buffer, XEN_CAPABILITIES_INFO_LEN)).replace(/\0.*/s, '');
-  if (!text.split(' ').includes('xen-3.0-x86_64'))
-    throw new ConfigError(`the hypervisor cannot run 64-bit PV domains, only "${text.trim()}"`);
+  if (!text.split(' ').includes(guest)) throw new ConfigError(`the hypervisor cannot run ${what}, only "${text.trim()}"`);
 }
 
 /** getdomaininfo of exactly this domain. @throws {BackendError} when there is none. */
@@ -195,7 +195,7 @@ export function domainInfo(kernel: Dom0Kernel, domid: number): ReturnType<typeof
 }
 
 /** Kernel segments with their zeroed rest, then the ramdisk. */
-function writeImage(frames: GuestFrames, config: CheckedConfig, plan: StartOfDayPlan): void {
+function writeImage(frames: GuestFrames, config: CheckedPvConfig, plan: StartOfDayPlan): void {
   const { virtBase } = plan.kernel;
   for (const { name, pfn, pages } of plan.regions) {
     if (name === 'ramdisk') {

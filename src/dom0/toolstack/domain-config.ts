@@ -11,8 +11,10 @@ import { LEGACY_MAX_VCPUS } from '../../xen-abi/xen.ts';
 export interface DomainConfig {
   /** Letters, digits, `_`, `-`, `.`, `+`; unique among the domains. */
   readonly name: string;
-  /** The kernel's file. */
-  readonly kernel: Uint8Array;
+  /** Default `pv`: paravirtual. `full`: second-stage paging and a PC's devices, for an unmodified multiboot kernel. */
+  readonly type?: 'pv' | 'full';
+  /** The kernel's file. Only a full domain can do without: its ring 0 is then host code, which the stack brings. */
+  readonly kernel?: Uint8Array;
   readonly ramdisk?: Uint8Array;
   /** Default ''. Up to 1023 bytes. */
   readonly commandLine?: string;
@@ -25,10 +27,22 @@ export interface DomainConfig {
   readonly uuid?: Uint8Array;
 }
 
-export interface CheckedConfig {
-  readonly name: string;
+export type CheckedConfig = CheckedPvConfig | CheckedFullConfig;
+
+export interface CheckedPvConfig extends CheckedOptions {
+  readonly type: 'pv';
   readonly image: PvImage;
   readonly ramdisk: Uint8Array;
+}
+
+export interface CheckedFullConfig extends CheckedOptions {
+  readonly type: 'full';
+  /** A multiboot image; undefined for host code. */
+  readonly kernel: Uint8Array | undefined;
+}
+
+interface CheckedOptions {
+  readonly name: string;
   readonly commandLine: string;
   readonly memoryMiB: number;
   readonly vcpus: number;
@@ -48,8 +62,14 @@ export function checkDomainConfig(config: DomainConfig): CheckedConfig {
   if (/[\x00-\x08\x0a-\x1f]|[^\x00-\xff]/.test(commandLine))
     throw new ConfigError('the command line has characters that are not plain text');
   if (uuid !== undefined && uuid.length !== 16) throw new ConfigError(`a UUID has 16 bytes, not ${uuid.length}`);
+  const options = { name, commandLine, memoryMiB, vcpus, onShutdown, uuid };
+  if (config.type === 'full') {
+    if (config.ramdisk !== undefined) throw new ConfigError('a full domain is started by multiboot without modules: no ramdisk');
+    return { type: 'full', kernel: config.kernel === undefined ? undefined : unwrapped(config.kernel), ...options };
+  }
+  if (config.kernel === undefined) throw new ConfigError(`domain "${name}" has no kernel`);
   const image = readPvImage(parseElf(unwrapped(config.kernel)));
-  return { name, image, ramdisk: config.ramdisk ?? new Uint8Array(0), commandLine, memoryMiB, vcpus, onShutdown, uuid };
+  return { type: 'pv', image, ramdisk: config.ramdisk ?? new Uint8Array(0), ...options };
 }
 
 /** Names the usual wrong files, so that the message says more than "not an ELF file". */

@@ -22,6 +22,7 @@ import type { ConsoleBackend } from '../backend/console.ts';
 import type { Dom0Kernel } from '../kernel/kernel.ts';
 import type { Xenstored } from '../xenstored.ts';
 import { type BuiltDomain, buildDomain, destroyDomain } from './build-domain.ts';
+import { buildFullDomain } from './build-full-domain.ts';
 import { type CheckedConfig, checkDomainConfig, type DomainConfig } from './domain-config.ts';
 
 /** A domain that this toolstack has created. Plain data. */
@@ -75,7 +76,7 @@ export class Lifecycle implements Persistent {
       throw new ConfigError(`there is a domain "${checked.name}" already`);
     const { kernel, xenstored, consoles, observer } = this.#parts;
     const uuid = checked.uuid ?? this.#newUuid();
-    const built = buildDomain(kernel, checked, uuid);
+    const built = checked.type === 'full' ? buildFullDomain(kernel, checked, uuid) : buildDomain(kernel, checked, uuid);
     const { domid } = built;
     const record: DomainRecord = {
       domid,

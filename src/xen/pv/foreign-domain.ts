@@ -8,6 +8,7 @@ import { DOMID_IO, DOMID_SELF, DOMID_XEN } from '../../xen-abi/xen.ts';
 import type { Domain } from '../domain.ts';
 import { Owner } from '../frame-table.ts';
 import type { Hypervisor } from '../hypervisor.ts';
+import { entryFor, entryFrame, P } from './guest-entry.ts';
 
 /** Domain id, Owner.io or Owner.xen; or -ESRCH, -EPERM. */
 export function resolveOwner(hypervisor: Hypervisor, caller: Domain, domid: number): number {
@@ -20,11 +21,18 @@ export function resolveOwner(hypervisor: Hypervisor, caller: Domain, domid: numb
 }
 
 /**
- * The machine frame that a present entry for a page of `owner` names. A full domain's pages are named by guest frames,
- * as its toolstack knows no others. -1: it has no such page.
+ * An L1 entry for a page of `owner` with the machine frame that it means: a full domain's pages are named by guest
+ * frames, as its toolstack knows no others. Undefined: it has no such page.
  */
-export function foreignFrame(hypervisor: Hypervisor, caller: Domain, owner: number, frame: number): number {
-  if (owner === caller.id) return frame;
-  const p2m = hypervisor.domains.get(owner)?.p2m;
-  return p2m === undefined ? frame : (p2m[frame] ?? -1);
+export function machineEntry(
+  hypervisor: Hypervisor,
+  caller: Domain,
+  owner: number,
+  low: number,
+  high: number,
+): { low: number; high: number } | undefined {
+  const p2m = owner === caller.id ? undefined : hypervisor.domains.get(owner)?.p2m;
+  if (p2m === undefined || (low & P) === 0) return { low, high };
+  const frame = p2m[entryFrame(low, high)] ?? -1;
+  return frame < 0 ? undefined : entryFor(frame, low, high);
 }

@@ -11,7 +11,7 @@ import { FrameFlag, PageType } from '../frame-table.ts';
 import type { Hypervisor } from '../hypervisor.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { Cost } from './cost-rows.ts';
-import { resolveOwner } from './foreign-domain.ts';
+import { machineEntry, resolveOwner } from './foreign-domain.ts';
 import { FRAME_BYTES, P } from './guest-entry.ts';
 import { findL1Entry } from './guest-walk.ts';
 import type { PageTables } from './page-tables.ts';
@@ -35,8 +35,7 @@ export function updateVaMapping(
   const cpu = hypervisor.cpuOf(vcpu);
   const pageOwner = domid === undefined ? domain.id : resolveOwner(hypervisor, domain, domid);
   const flushType = flags & UVMF_FLUSHTYPE_MASK;
-  const position =
-    pageOwner < 0 || vcpu.pv === undefined ? undefined : findL1Entry(hypervisor.memory, vcpu.pv.guestTable, address);
+  const position = pageOwner < 0 || vcpu.pv === undefined ? undefined : findL1Entry(hypervisor.memory, vcpu.pv.guestTable, address);
   const old = position === undefined ? 0 : hypervisor.memory.readU32(position.frame * FRAME_BYTES + position.index * 8);
   cpu.charge(
     flushType === UVMF_TLB_FLUSH
@@ -56,7 +55,9 @@ export function updateVaMapping(
     frames.has(position.frame, FrameFlag.validated);
   const low = Number(value & 0xffff_ffffn);
   const high = Number(BigInt.asUintN(64, value) >> 32n);
-  const result = isL1 ? updateL1(tables, position.frame, position.index, low, high, domain, pageOwner, false) : -EINVAL;
+  const named = machineEntry(hypervisor, domain, pageOwner, low, high);
+  const result =
+    isL1 && named !== undefined ? updateL1(tables, position.frame, position.index, named.low, named.high, domain, pageOwner, false) : -EINVAL;
   frames.putPage(position.frame);
   if (result < 0 || (flushType !== UVMF_TLB_FLUSH && flushType !== UVMF_INVLPG)) return result;
 

@@ -1,0 +1,123 @@
+/**
+ * What a full domain has beside the common parts: its guest-physical map, a PC's devices, the parameters of hvm_op, and
+ * for each vCPU what a VMCS would hold. Plain data but for the links to hypervisor and vCPU.
+ *
+ * DEVIATION: Xen leaves the PC to a device model in Dom0; here the interrupt controllers, the timer and the serial port
+ * of a full domain are the hypervisor's own (the first two are so in Xen too). What the guest sends to its serial port
+ * goes to the console ring page that the toolstack set up (HVM_PARAM_CONSOLE_PFN), where Dom0's console backend reads
+ * it as it reads a paravirtual console; Dom0's input goes the same way back.
+ */
+
+import { PcDevices } from '../../devices/pc-devices.ts';
+import type { GuestControl, PlatformCpu, RingZeroOwner } from '../../platform/cpu.ts';
+import type { VmExit } from '../../platform/virtualization.ts';
+import { HVM_NR_PARAMS } from '../../xen-abi/hvm.ts';
+import type { Domain } from '../domain.ts';
+import type { Vcpu } from '../vcpu.ts';
+import { Physmap } from './physmap.ts';
+import type { FullProfile } from './profile.ts';
+
+export interface FullDomain {
+  readonly domain: Domain;
+  readonly physmap: Physmap;
+  readonly devices: PcDevices;
+  readonly params: BigUint64Array;
+  /** Bytes of the serial port that the console ring has not taken yet. */
+  readonly output: number[];
+  /** What was written to the debug exit, when that ended the domain. */
+  exitCode: number | undefined;
+  readonly vcpus: FullVcpu[];
+}
+
+export interface FullVcpu {
+  readonly vcpu: Vcpu;
+  readonly control: FullControl;
+  /** HVMOP_set_evtchn_upcall_vector; 0 for none. */
+  upcallVector: number;
+  /** The event upcall was raised and evtchn_upcall_pending has not been seen clear since. */
+  upcallRaised: boolean;
+
+  // Only where ring 0 is host code (full-domain-cpu.ts): its local APIC.
+  /** Vectors requested by its timer and other vCPUs, in the order in which they came. */
+  readonly requested: number[];
+  /** TSC value at which its timer fires. */
+  timer: bigint | undefined;
+  /** It has executed HLT; the exit is taken when its handler has returned. */
+  halting: boolean;
+  /** Handlers of it that are on the host's stack: the register context must not be replaced under them. 0 between instructions. */
+  handlers: number;
+}
+
+/** VCPUs have VPIDs from 1 on: 0 is root operation. */
+const vpids = 0xffff;
+const vcpusPerDomain = 64;
+
+export interface ExitHandlers {
+  exit(vcpu: Vcpu, cpu: PlatformCpu, exit: VmExit): void;
+  boundary(vcpu: Vcpu, cpu: PlatformCpu): void;
+}
+
+export class FullControl implements GuestControl {
+  readonly vpid: number;
+  readonly secondStage: Physmap;
+  readonly intercepts: GuestControl['intercepts'];
+  ringZero: { owner: RingZeroOwner; cpu: PlatformCpu } | undefined = undefined;
+  pendingInterrupt: number | undefined = undefined;
+  interruptWindow = false;
+  readonly #vcpu: Vcpu;
+  readonly #handlers: ExitHandlers;
+
+  constructor(vcpu: Vcpu, secondStage: Physmap, profile: FullProfile, handlers: ExitHandlers) {
+    this.vpid = 1 + ((vcpu.domain.id * vcpusPerDomain + vcpu.id) % vpids);
+    this.secondStage = secondStage;
+    this.intercepts = profile.intercepts;
+    this.#vcpu = vcpu;
+    this.#handlers = handlers;
+  }
+
+  onExit(cpu: PlatformCpu, exit: VmExit): void {
+    this.#handlers.exit(this.#vcpu, cpu, exit);
+  }
+
+  onBoundary(cpu: PlatformCpu): void {
+    this.#handlers.boundary(this.#vcpu, cpu);
+  }
+}
+
+export interface FullDomainEvents {
+  transmit(full: FullDomain, byte: number): void;
+  /** `code` undefined: switched off; else the value of the debug exit. */
+  powerOff(full: FullDomain, code: number | undefined): void;
+  unknownPort(full: FullDomain, port: number, write: boolean): void;
+}
+
+export function newFullDomain(domain: Domain, tscKhz: number, profile: FullProfile, events: FullDomainEvents): FullDomain {
+  const full: FullDomain = {
+    domain,
+    physmap: new Physmap(domain, profile.largestLeaf),
+    devices: new PcDevices({
+      tscKhz,
+      transmit: (byte) => events.transmit(full, byte),
+      powerOff: (code) => events.powerOff(full, code),
+      unknownPort: (port, write) => events.unknownPort(full, port, write),
+    }),
+    params: new BigUint64Array(HVM_NR_PARAMS),
+    output: [],
+    exitCode: undefined,
+    vcpus: [],
+  };
+  return full;
+}
+
+export function newFullVcpu(full: FullDomain, vcpu: Vcpu, profile: FullProfile, handlers: ExitHandlers): FullVcpu {
+  return {
+    vcpu,
+    control: new FullControl(vcpu, full.physmap, profile, handlers),
+    upcallVector: 0,
+    upcallRaised: false,
+    requested: [],
+    timer: undefined,
+    halting: false,
+    handlers: 0,
+  };
+}

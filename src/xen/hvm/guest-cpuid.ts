@@ -1,0 +1,42 @@
+/**
+ * CPUID of a full domain: the platform's processor without virtualization, "hypervisor present", the domain's own count
+ * of processors, and the hypervisor's leaves.
+ * Sources: SDM 2A CPUID; Xen public/arch-x86/cpuid.h; the KVM leaves are in profile.ts.
+ */
+
+import type { PlatformCpu } from '../../platform/cpu.ts';
+import { CpuidLeaf } from '../../x86/cpuid-leaves.ts';
+import { HYPERVISOR_LEAF } from '../../xen-abi/hvm.ts';
+import type { Vcpu } from '../vcpu.ts';
+import { type FullProfile, signatureWords } from './profile.ts';
+
+type Words = [eax: number, ebx: number, ecx: number, edx: number];
+
+/** Leaf 1 ECX: VMX is not offered inside, bit 31 tells that a hypervisor is there. */
+const VMX = 1 << 5;
+const HYPERVISOR_PRESENT = 1 << 31;
+/** 8000_0001 ECX. */
+const SVM = 1 << 2;
+/** Leaf 1 EDX. */
+const HTT = 1 << 28;
+const lastHypervisorLeaf = 0x4000_00ff;
+
+export function guestCpuid(profile: FullProfile, vcpu: Vcpu, cpu: PlatformCpu, leaf: number, subleaf: number): Words {
+  const unsigned = leaf >>> 0;
+  if (unsigned >= HYPERVISOR_LEAF && unsigned <= lastHypervisorLeaf) return hypervisorLeaf(profile, unsigned - HYPERVISOR_LEAF);
+  const [eax, ebx, ecx, edx] = cpu.cpuid(unsigned, subleaf >>> 0);
+  if (unsigned === CpuidLeaf.VERSION) {
+    const processors = vcpu.domain.maxVcpus;
+    const own = ((vcpu.id & 0xff) << 24) | ((processors & 0xff) << 16) | (ebx & 0xffff);
+    const threads = processors > 1 ? edx | HTT : edx & ~HTT;
+    return [eax, own >>> 0, ((ecx & ~VMX) | HYPERVISOR_PRESENT) >>> 0, threads >>> 0];
+  }
+  if (unsigned === CpuidLeaf.EXTENDED_FEATURES) return [eax, ebx, (ecx & ~SVM) >>> 0, edx];
+  return [eax, ebx, ecx, edx];
+}
+
+function hypervisorLeaf(profile: FullProfile, offset: number): Words {
+  if (offset === 0) return [HYPERVISOR_LEAF + profile.highestLeaf, ...signatureWords(profile)];
+  const found = profile.leaves[offset];
+  return found === undefined ? [0, 0, 0, 0] : [...found];
+}

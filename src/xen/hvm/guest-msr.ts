@@ -1,0 +1,66 @@
+/**
+ * Model-specific registers of a full domain that leave to the hypervisor: all that are not the guest's own state.
+ * Sources: SDM 4 Table 2-2; Xen public/arch-x86/cpuid.h (leaf 2: the MSR of the hypercall page).
+ */
+
+import { Msr } from '../../x86/msr-index.ts';
+import { isCanonical } from '../../x86/page-table-entry.ts';
+import { hvmHypercallPage, MSR_HYPERCALL_PAGE } from '../../xen-abi/hvm.ts';
+import { FrameFlag } from '../frame-table.ts';
+import { frameBytes } from '../shared-info.ts';
+import type { ExitContext } from './exits.ts';
+
+const APIC_BASE = 0xfee0_0000n;
+const APIC_BSP = 0x100n;
+
+/** Value, or undefined for #GP(0). */
+export function readGuestMsr({ hypervisor, profile, state, cpu }: ExitContext, index: number): bigint | undefined {
+  switch (index) {
+    case Msr.IA32_APIC_BASE:
+      // DEVIATION: the local APIC is globally disabled; interrupts come from the PC's controllers.
+      return APIC_BASE | (state.vcpu.id === 0 ? APIC_BSP : 0n);
+    case Msr.IA32_KERNEL_GS_BASE:
+      return cpu.kernelGsBase;
+    case Msr.IA32_BIOS_SIGN_ID:
+    case Msr.IA32_PLATFORM_ID:
+    case Msr.IA32_MISC_ENABLE:
+      return cpu.readMsr(index);
+    case MSR_HYPERCALL_PAGE:
+      if (profile.xenHypercalls) return 0n;
+      break;
+  }
+  hypervisor.unknown(state.vcpu.domain, 'msr', `read 0x${index.toString(16)}`);
+  return undefined;
+}
+
+/** False for #GP(0). */
+export function writeGuestMsr(context: ExitContext, index: number, value: bigint): boolean {
+  const { hypervisor, profile, state, cpu } = context;
+  switch (index) {
+    case Msr.IA32_KERNEL_GS_BASE:
+      if (!isCanonical(value)) return false;
+      cpu.kernelGsBase = value;
+      return true;
+    case Msr.IA32_APIC_BASE:
+      return value === readGuestMsr(context, index);
+    case Msr.IA32_BIOS_SIGN_ID:
+      return true;
+    case Msr.IA32_MISC_ENABLE:
+      return value >> 32n === 0n; // kept as it is
+    case MSR_HYPERCALL_PAGE:
+      if (profile.xenHypercalls) return writeHypercallPage(context, value);
+      break;
+  }
+  hypervisor.unknown(state.vcpu.domain, 'msr', `write 0x${index.toString(16)}`);
+  return false;
+}
+
+/** gfn << 12 | index of the page, of which there is one. */
+function writeHypercallPage({ hypervisor, full }: ExitContext, value: bigint): boolean {
+  if ((value & 0xfffn) !== 0n || value >> 40n !== 0n) return false;
+  const frame = full.physmap.machineFrame(Number(value >> 12n));
+  const { frames, memory } = hypervisor;
+  if (frame < 0 || frames.owner[frame] !== full.domain.id || frames.has(frame, FrameFlag.xenHeap)) return false;
+  memory.writeBytes(frame * frameBytes, hvmHypercallPage());
+  return true;
+}
