@@ -22,20 +22,32 @@ const WORDS = LOOKUP_ENTRY_BYTES >> 3;
 const ADDEND = 3;
 const GENERATION = OFFSET.tlbGeneration >> 3;
 const PAGE_MASK = ~0xfffn;
+const TRAP_LOW = Number(TAG_TRAP_WRITES);
 
-/** Index of the first 64-bit word of the entry for `linear` in the table of a privilege. */
-function entryWord(linear: bigint, user: boolean): number {
-  const index = Number((linear >> 12n) & BigInt(LOOKUP_ENTRIES - 1));
-  return ((user ? LOOKUP_USER : LOOKUP_SUPERVISOR) >> 3) + index * WORDS;
+/** Index of the first 64-bit word of the entry for an address (its low half) in the table of a privilege. */
+function entryWordOf(low: number, user: boolean): number {
+  return ((user ? LOOKUP_USER : LOOKUP_SUPERVISOR) >> 3) + ((low >>> 12) & (LOOKUP_ENTRIES - 1)) * WORDS;
 }
 
-/** Address of `linear` in the WebAssembly memory when the table knows it for this access; else -1. */
+function entryWord(linear: bigint, user: boolean): number {
+  return entryWordOf(Number(BigInt.asUintN(32, linear)), user);
+}
+
+/**
+ * Address of `linear` in the WebAssembly memory when the table knows it for this access; else -1.
+ * In 32-bit halves, since bigints would allocate.
+ */
 export function findHostAddress(processor: Processor, linear: bigint, access: Access, user: boolean): number {
-  const { u64 } = processor.state;
-  const at = entryWord(linear, user);
-  const wanted = (linear & PAGE_MASK) | u64[GENERATION];
-  if ((u64[at + access] & ~TAG_TRAP_WRITES) !== wanted) return -1;
-  return Number(BigInt.asUintN(64, linear + u64[at + ADDEND]));
+  const { u32 } = processor.state;
+  const low = Number(BigInt.asUintN(32, linear));
+  const at = entryWordOf(low, user) * 2;
+  const tag = at + access * 2;
+  if ((u32[tag] & ~TRAP_LOW) !== ((low & 0xfffff000) | u32[GENERATION * 2])) return -1;
+  const high = Number(BigInt.asUintN(32, linear >> 32n));
+  if (u32[tag + 1] !== high) return -1;
+  const sum = low + u32[at + ADDEND * 2];
+  const carry = sum > 0xffffffff ? 1 : 0;
+  return ((high + u32[at + ADDEND * 2 + 1] + carry) >>> 0) * 2 ** 32 + (sum >>> 0);
 }
 
 /**
@@ -124,7 +136,6 @@ function divertWrites(processor: Processor, hostLow: number, hostHigh: number): 
   const { u32 } = processor.state;
   const generation = Number(processor.state.u64[GENERATION]);
   const mask = Number(TAG_GENERATION_MASK);
-  const trap = Number(TAG_TRAP_WRITES);
   const words = WORDS * 2;
   const start = LOOKUP_SUPERVISOR >> 2;
   const end = start + 2 * LOOKUP_ENTRIES * words;
@@ -135,6 +146,6 @@ function divertWrites(processor: Processor, hostLow: number, hostHigh: number): 
     const low = ((tagLow & 0xfffff000) >>> 0) + u32[at + 2 * ADDEND];
     if (low >>> 0 !== hostLow) continue;
     const high = u32[at + 2 * Access.WRITE + 1] + u32[at + 2 * ADDEND + 1] + (low > 0xffffffff ? 1 : 0);
-    if (high >>> 0 === hostHigh) u32[at + 2 * Access.WRITE] = tagLow | trap;
+    if (high >>> 0 === hostHigh) u32[at + 2 * Access.WRITE] = tagLow | TRAP_LOW;
   }
 }
