@@ -36,6 +36,8 @@ export function builder(y: Argv): Argv {
 export async function handler(argv: ArgumentsCamelCase): Promise<number> {
   const options = argv as unknown as Options;
   const engines = options.engine === 'all' ? ENGINES : [options.engine];
+  const { limit } = options;
+  if (limit !== undefined && !(Number.isInteger(limit) && limit > 0)) throw new ConfigError('--limit needs a positive number');
   const families = chosenFamilies(options);
   let passed = 0;
   let failed = 0;

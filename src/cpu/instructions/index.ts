@@ -2,8 +2,10 @@
 import { collect, type Definitions } from '../definition.ts';
 import { binaryArithmetic } from './binary-arithmetic.ts';
 import { bitAndByte } from './bit-and-byte.ts';
+import { bitManipulation } from './bit-manipulation.ts';
 import { controlTransfer } from './control-transfer.ts';
 import { dataTransfer } from './data-transfer.ts';
+import { decimalArithmetic } from './decimal-arithmetic.ts';
 import { flagControl } from './flag-control.ts';
 import { logical } from './logical.ts';
 import { shiftAndRotate } from './shift-and-rotate.ts';
@@ -18,7 +20,18 @@ import { sseShuffle } from './sse-shuffle.ts';
 import { string } from './string.ts';
 
 export function instructionDefinitions(): Definitions {
-  const general = [dataTransfer, binaryArithmetic, logical, shiftAndRotate, bitAndByte, controlTransfer, string, flagControl];
+  const general = [
+    dataTransfer,
+    binaryArithmetic,
+    logical,
+    shiftAndRotate,
+    bitAndByte,
+    controlTransfer,
+    string,
+    flagControl,
+    decimalArithmetic,
+    bitManipulation,
+  ];
   const sse = [sseDataTransfer, sseArithmetic, sseComparison, sseConversion, sseLogical, sseShuffle, sseInteger, sseDotProduct];
   return collect([...general, ...sse]);
 }

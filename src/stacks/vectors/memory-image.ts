@@ -1,4 +1,5 @@
 /** The four mapped regions of a vector's machine, as bytes that are expected in RAM. */
+import { ConfigError } from '../../base/errors.ts';
 import { PAGE_SIZE, type PhysicalMemory } from '../../memory/physical-memory.ts';
 import { hexBytes, type VectorState } from './vector.ts';
 
@@ -32,7 +33,7 @@ export class MemoryImage {
   put(address: number, values: Uint8Array): void {
     // A run of bytes may go from one page to the next, but not out of its region.
     const target = this.regions.find(({ start, bytes }) => address >= start && address + values.length <= start + bytes.length);
-    if (target === undefined) throw new Error(`no region holds 0x${address.toString(16)}`);
+    if (target === undefined) throw new ConfigError(`a vector uses memory at 0x${address.toString(16)}, which is not mapped`);
     target.bytes.set(values, address - target.start);
   }
 

@@ -38,11 +38,24 @@ export interface Vector {
   readonly ulp?: number;
 }
 
-/** One vector a line. */
+/** One vector a line. An Error, when a line is not one. */
 export function parseVectors(text: string): Vector[] {
   const vectors: Vector[] = [];
-  for (const line of text.split('\n')) if (line !== '') vectors.push(JSON.parse(line) as Vector);
+  for (const [n, line] of text.split('\n').entries()) {
+    if (line === '') continue;
+    const vector: unknown = JSON.parse(line);
+    if (!isVector(vector)) throw new Error(`line ${n + 1} is not a vector`);
+    vectors.push(vector);
+  }
   return vectors;
+}
+
+/** Has what every vector has. */
+function isVector(value: unknown): value is Vector {
+  if (typeof value !== 'object' || value === null) return false;
+  const { id, mode, bytes, initial, final, fault, undefinedFlags } = value as Partial<Vector>;
+  const texts = [id, bytes, initial?.rip, final?.rip, undefinedFlags];
+  return texts.every((text) => typeof text === 'string') && (mode === 64 || mode === 32) && typeof fault === 'object';
 }
 
 export const hexWord = (text: string): bigint => BigInt(`0x${text}`);

@@ -11,7 +11,22 @@ const SAMPLE = 250;
 
 const families = [
   ...['alu', 'unary', 'mov', 'movx', 'xchg', 'shift', 'shiftd', 'muldiv', 'bit', 'cond', 'branch', 'stack', 'string'],
-  ...['fault', 'prefix', 'misc32', 'smc', 'seq_int', 'sse_mov', 'sse_fp', 'sse_cvt', 'sse_int', 'sse_ctl', 'sse_rcp', 'seq_sse'],
+  ...[
+    'fault',
+    'prefix',
+    'bcd',
+    'bmi',
+    'misc32',
+    'smc',
+    'seq_int',
+    'sse_mov',
+    'sse_fp',
+    'sse_cvt',
+    'sse_int',
+    'sse_ctl',
+    'sse_rcp',
+    'seq_sse',
+  ],
 ];
 
 function vectorsOf(family: string): Vector[] {
