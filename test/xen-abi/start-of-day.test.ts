@@ -74,7 +74,8 @@ describe('start of day (public/xen.h, "Start-of-day memory layout")', () => {
       forEachTableEntry(p, (table, index, target, flags) => tables.get(table)?.set(index, [target, flags]));
       const walk = (va: bigint): [number, number] | undefined => {
         let at: [number, number] | undefined = [p.tables[0]?.pfn as number, 0];
-        for (let level = 4; level > 0 && at !== undefined; level--) at = tables.get(at[0])?.get(Number((va >> BigInt(3 + 9 * level)) & 511n));
+        for (let level = 4; level > 0 && at !== undefined; level--)
+          at = tables.get(at[0])?.get(Number((va >> BigInt(3 + 9 * level)) & 511n));
         return at;
       };
       const isTable = new Set(p.tables.map(({ pfn }) => pfn));
@@ -131,9 +132,31 @@ describe('start of day (public/xen.h, "Start-of-day memory layout")', () => {
     ['an entry point outside', { entry: 0x100_0000n }, 0x4000],
     ['an end before the start', { virtEnd: 0n }, 0x4000],
     ['a base that is not page aligned', { virtBase: 8n, virtStart: 8n }, 0x4000],
-    ['the hypervisor’s addresses', { virtBase: 0xffff_8000_0000_0000n, virtStart: 0xffff_8000_0000_0000n, virtEnd: 0xffff_8000_0000_1000n, entry: 0xffff_8000_0000_0000n }, 0x4000],
-    ['no address at all', { virtBase: 0x1_0000_0000_0000n, virtStart: 0x1_0000_0000_0000n, virtEnd: 0x1_0000_0000_1000n, entry: 0x1_0000_0000_0000n }, 0x4000],
-    ['a mapping that would reach the top', { virtBase: 0xffff_ffff_ffff_f000n, virtStart: 0xffff_ffff_ffff_f000n, virtEnd: 0xffff_ffff_ffff_ffffn, entry: 0xffff_ffff_ffff_f000n }, 0x4000],
+    [
+      'the hypervisor’s addresses',
+      {
+        virtBase: 0xffff_8000_0000_0000n,
+        virtStart: 0xffff_8000_0000_0000n,
+        virtEnd: 0xffff_8000_0000_1000n,
+        entry: 0xffff_8000_0000_0000n,
+      },
+      0x4000,
+    ],
+    [
+      'no address at all',
+      { virtBase: 0x1_0000_0000_0000n, virtStart: 0x1_0000_0000_0000n, virtEnd: 0x1_0000_0000_1000n, entry: 0x1_0000_0000_0000n },
+      0x4000,
+    ],
+    [
+      'a mapping that would reach the top',
+      {
+        virtBase: 0xffff_ffff_ffff_f000n,
+        virtStart: 0xffff_ffff_ffff_f000n,
+        virtEnd: 0xffff_ffff_ffff_ffffn,
+        entry: 0xffff_ffff_ffff_f000n,
+      },
+      0x4000,
+    ],
   ])('refuses %s in one line', (_name, change, pages) => {
     expect(() => plan({ ...grub, ...change }, pages)).toThrow(ConfigError);
   });
@@ -143,7 +166,9 @@ describe('the hypercall page (hypercall-abi)', () => {
   it('has 128 slots of which 23 does not return', () => {
     const page = hypercallPage64();
     expect(page.length).toBe(4096);
-    expect([...page.subarray(127 * 32, 127 * 32 + 15)]).toEqual([0x51, 0x41, 0x53, 0xb8, 127, 0, 0, 0, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3, 0]);
+    expect([...page.subarray(127 * 32, 127 * 32 + 15)]).toEqual([
+      0x51, 0x41, 0x53, 0xb8, 127, 0, 0, 0, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3, 0,
+    ]);
     expect([...page.subarray(23 * 32, 23 * 32 + 12)]).toEqual([0x51, 0x41, 0x53, 0x50, 0xb8, 23, 0, 0, 0, 0x0f, 0x05, 0]);
   });
 });

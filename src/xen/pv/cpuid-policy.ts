@@ -26,7 +26,8 @@ const HIDDEN: ReadonlySet<string> = new Set(
    TSC_ADJUST SMEP SMAP INVPCID RTM UMIP PKU OSPKE LA57 VAES VPCLMULQDQ AVX2
    XSAVEOPT XSAVEC XGETBV_ECX1 XSAVES FFXSR PAGE1GB SVM EXTAPIC CR8_LEGACY MONITORX NPT`.split(/\s+/),
 );
-const hiddenIn = (leaf: number, register: 'eax' | 'ebx' | 'ecx' | 'edx'): number => ~featureMask(HIDDEN, leaf, leaf === 0xd ? 1 : 0, register);
+const hiddenIn = (leaf: number, register: 'eax' | 'ebx' | 'ecx' | 'edx'): number =>
+  ~featureMask(HIDDEN, leaf, leaf === 0xd ? 1 : 0, register);
 
 function signature(text: string): [number, number, number] {
   const word = (at: number): number =>

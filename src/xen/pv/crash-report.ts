@@ -21,7 +21,15 @@ export function crashReport(vcpu: Vcpu, cpu: PlatformCpu, reason: string): strin
   ];
   for (let first = 0; first < 16; first += 4)
     lines.push([0, 1, 2, 3].map((i) => `${(REGISTERS[first + i] as string).padStart(3)} ${hex64(cpu.gpr(first + i))}`).join('  '));
-  lines.push(SEGMENTS.map((name, i) => `${name} ${cpu.segment(i as 0).selector.toString(16).padStart(4, '0')}`).join('  '));
+  lines.push(
+    SEGMENTS.map(
+      (name, i) =>
+        `${name} ${cpu
+          .segment(i as 0)
+          .selector.toString(16)
+          .padStart(4, '0')}`,
+    ).join('  '),
+  );
   lines.push(`fs base ${hex64(cpu.fsBase)}  gs base ${hex64(cpu.gsBase)}  kernel gs base ${hex64(cpu.kernelGsBase)}`);
   return lines;
 }

@@ -6,14 +6,7 @@
 import type { PlatformCpu, VirtualFault } from '../../platform/cpu.ts';
 import type { Decoder } from '../../x86/decode.ts';
 import { MAX_INSTRUCTION_LENGTH } from '../../x86/decode.ts';
-import {
-  type CodeMode,
-  type Instruction,
-  NO_REGISTER,
-  type Operand,
-  RIP_REGISTER,
-  Segment,
-} from '../../x86/instruction.ts';
+import { type CodeMode, type Instruction, NO_REGISTER, type Operand, RIP_REGISTER, Segment } from '../../x86/instruction.ts';
 import { isCanonical } from './guest-walk.ts';
 
 // Segment attributes (platform/cpu.ts).

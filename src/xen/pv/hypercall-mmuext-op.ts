@@ -167,4 +167,3 @@ export function unpin(tables: PageTables, frame: number, owner: number): number 
   frames.putPage(frame);
   return pinned ? 0 : -EINVAL;
 }
-

@@ -57,7 +57,9 @@ export function updateVaMapping(
   const high = Number(BigInt.asUintN(64, value) >> 32n);
   const named = machineEntry(hypervisor, domain, pageOwner, low, high);
   const result =
-    isL1 && named !== undefined ? updateL1(tables, position.frame, position.index, named.low, named.high, domain, pageOwner, false) : -EINVAL;
+    isL1 && named !== undefined
+      ? updateL1(tables, position.frame, position.index, named.low, named.high, domain, pageOwner, false)
+      : -EINVAL;
   frames.putPage(position.frame);
   if (result < 0 || (flushType !== UVMF_TLB_FLUSH && flushType !== UVMF_INVLPG)) return result;
 

@@ -37,9 +37,7 @@ export function pvHypercalls(parts: () => Pv): readonly Hypercall[] {
   const own = { cost: 'own' } as const;
 
   return [
-    row(Call.set_trap_table, 'set_trap_table', 1, (hypervisor, vcpu, [pointer = 0n]) =>
-      result(setTrapTable(hypervisor, vcpu, pointer)),
-    ),
+    row(Call.set_trap_table, 'set_trap_table', 1, (hypervisor, vcpu, [pointer = 0n]) => result(setTrapTable(hypervisor, vcpu, pointer))),
     row(Call.mmu_update, 'mmu_update', 4, (hypervisor, vcpu, args) => mmuUpdate(parts().tables, hypervisor, vcpu, args), own),
     row(Call.set_gdt, 'set_gdt', 2, (_hypervisor, vcpu, [list = 0n, entries]) =>
       result(parts().descriptors.setGdtFromGuest(vcpu, list, u32(entries))),

@@ -277,4 +277,3 @@ export class PageTables implements PageTypeHooks {
 export function mayChooseCacheability(domain: Domain): boolean {
   return domain.ioFrames.length > 0 || domain.ioPorts.length > 0;
 }
-

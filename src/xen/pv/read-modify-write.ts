@@ -30,10 +30,7 @@ export function add(a: bigint, b: bigint, carry: bigint, width: number): ModifyR
   const value = BigInt.asUintN(width, a + b + carry);
   const overflow = ((a ^ value) & (b ^ value)) >> BigInt(width - 1);
   const flags =
-    resultFlags(value, width) |
-    (a + b + carry >> BigInt(width) ? CF : 0) |
-    ((a ^ b ^ value) & 16n ? AF : 0) |
-    (overflow & 1n ? OF : 0);
+    resultFlags(value, width) | ((a + b + carry) >> BigInt(width) ? CF : 0) | ((a ^ b ^ value) & 16n ? AF : 0) | (overflow & 1n ? OF : 0);
   return { value, flags, changed: ALL };
 }
 
@@ -41,8 +38,7 @@ export function add(a: bigint, b: bigint, carry: bigint, width: number): ModifyR
 export function subtract(a: bigint, b: bigint, borrow: bigint, width: number): ModifyResult {
   const value = BigInt.asUintN(width, a - b - borrow);
   const overflow = ((a ^ b) & (a ^ value)) >> BigInt(width - 1);
-  const flags =
-    resultFlags(value, width) | (a < b + borrow ? CF : 0) | ((a ^ b ^ value) & 16n ? AF : 0) | (overflow & 1n ? OF : 0);
+  const flags = resultFlags(value, width) | (a < b + borrow ? CF : 0) | ((a ^ b ^ value) & 16n ? AF : 0) | (overflow & 1n ? OF : 0);
   return { value, flags, changed: ALL };
 }
 

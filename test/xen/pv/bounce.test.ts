@@ -70,7 +70,7 @@ describe('bounce frames of 64-bit guests (public/arch-x86/xen-x86_64.h)', () => 
     const base = (STACK - 0x100n) & ~15n;
     expect(d.cpu.gpr(RSP)).toBe(base - 56n);
     // rflags: IF = !mask = 0, IOPL 0
-    expect(d.get(base - 56n, 7)).toEqual([0xccn, 0x11n, 0x1000n, 0x1_0000_e030n, (0x5_4302n & ~IF), STACK - 0x100n, 0xe02bn]);
+    expect(d.get(base - 56n, 7)).toEqual([0xccn, 0x11n, 0x1000n, 0x1_0000_e030n, 0x5_4302n & ~IF, STACK - 0x100n, 0xe02bn]);
     expect(d.cpu.rip).toBe(HANDLER);
     expect(d.cpu.rflags).toBe(0x202n); // AC RF NT TF gone, IF of the hardware stays
     expect([d.cpu.gpr(RCX), d.cpu.gpr(R11)]).toEqual([0xccn, 0x11n]);
@@ -158,17 +158,19 @@ describe('bounce frames of 64-bit guests (public/arch-x86/xen-x86_64.h)', () => 
     expect(d.domain.shutDown).toBe(false);
   });
 
-  it.each<[string, (d: SmallDomain) => void, RegExp]>([
-    ['a stack in the hole', (d) => (set(d, { gpr: { [RSP]: 0xffff_8000_0000_1000n } }), raise(d, 0)), /cannot take the frame/],
-    ['a stack that is not mapped', (d) => (set(d, { gpr: { [RSP]: 0x1000n } }), raise(d, 0)), /cannot take the frame/],
-    ['a stack in its own page tables', (d) => (set(d, { gpr: { [RSP]: d.virtual(d.plan.tables[1]?.pfn as number) + 0x800n } }), raise(d, 0)), /cannot/],
-    ['no handler', (d) => raise(d, 5), /no handler for #BR/],
-    ['an unreadable iret frame', (d) => (set(d, { gpr: { [RSP]: 0x1000n, [RAX]: 23n } }), syscall(d)), /iret frame/],
-    ['no user table', (d) => (set(d, { gpr: { [RSP]: d.put([0, 0, 0, 0, 0, 3, 0, 0, 0], d.virtual(601)), [RAX]: 23n } }), syscall(d)), /user page table/],
-    ['#NM without TS', (d) => raise(d, 7), /#NM/],
-  ])('the domain ends, with a report, for %s', (_name, act, reason) => {
+  it.each<[string, Partial<Record<number, bigint>> | ((d: SmallDomain) => Record<number, bigint>), 'syscall' | number, RegExp]>([
+    ['a stack in the hole', { [RSP]: 0xffff_8000_0000_1000n }, 0, /cannot take the frame/],
+    ['a stack that is not mapped', { [RSP]: 0x1000n }, 0, /cannot take the frame/],
+    ['a stack in its own page tables', (d) => ({ [RSP]: d.virtual(d.plan.tables[1]?.pfn as number) + 0x800n }), 0, /cannot/],
+    ['no handler', {}, 5, /no handler for #BR/],
+    ['an unreadable iret frame', { [RSP]: 0x1000n, [RAX]: 23n }, 'syscall', /iret frame/],
+    ['no user table', (d) => ({ [RSP]: d.put([0, 0, 0, 0, 0, 3, 0, 0, 0], d.virtual(601)), [RAX]: 23n }), 'syscall', /user page table/],
+    ['#NM without TS', {}, 7, /#NM/],
+  ])('the domain ends, with a report, for %s', (_name, registers, entry, reason) => {
     const d = withHandlers();
-    act(d);
+    set(d, { gpr: (typeof registers === 'function' ? registers(d) : registers) as Record<number, bigint> });
+    if (entry === 'syscall') syscall(d);
+    else raise(d, entry);
     expect([d.domain.shutDown, d.domain.shutdownCode]).toEqual([true, 3]);
     expect(d.domain.crashReason).toMatch(reason);
     expect(d.log.join('\n')).toMatch(/crashed: .*\n.*rip 0000/);

@@ -4,7 +4,13 @@
  */
 import { EINVAL, ENOMEM } from '../../../src/xen-abi/errno.ts';
 import { hypercallPage64 } from '../../../src/xen-abi/hypercall-page.ts';
-import { type StartInfoValues, type StartOfDayPlan, encodeStartInfo, firstRegisters, forEachTableEntry } from '../../../src/xen-abi/start-of-day.ts';
+import {
+  type StartInfoValues,
+  type StartOfDayPlan,
+  encodeStartInfo,
+  firstRegisters,
+  forEachTableEntry,
+} from '../../../src/xen-abi/start-of-day.ts';
 import { VGCF_in_kernel, VGCF_online, cpu_user_regs, vcpu_guest_context, vcpu_guest_context_64 } from '../../../src/xen-abi/vcpu.ts';
 import type { Domain } from '../../../src/xen/domain.ts';
 import { assignFrames } from '../../../src/xen/domain-memory.ts';

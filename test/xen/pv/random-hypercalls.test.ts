@@ -82,18 +82,23 @@ function run(d: SmallDomain, { kind, a, b, c, flags }: Step): void {
 describe('random hypercalls of a hostile PV guest', () => {
   it('never upset the reference and type counts', () => {
     fc.assert(
-      fc.property(fc.array(step, { minLength: 20, maxLength: 150, size: 'max' }), fc.boolean(), fc.boolean(), (steps, privileged, prepared) => {
-        const d = new SmallDomain({ privileged });
-        if (prepared) for (let pfn = 20; pfn < 28; pfn++) d.updateVa(d.virtual(pfn), d.entry(d.mfn(pfn), 1));
-        const scratch = d.mfn(600);
-        for (const one of steps) {
-          run(d, one);
-          const problems = d.audit();
-          if (problems.length > 0) expect(problems, JSON.stringify(one)).toEqual([]);
-          // The guest may have taken its scratch page away; a guest that cannot reach its memory makes no calls.
-          if (d.cpu.translate(d.virtual(600), true, true) !== scratch * 4096) break;
-        }
-      }),
+      fc.property(
+        fc.array(step, { minLength: 20, maxLength: 150, size: 'max' }),
+        fc.boolean(),
+        fc.boolean(),
+        (steps, privileged, prepared) => {
+          const d = new SmallDomain({ privileged });
+          if (prepared) for (let pfn = 20; pfn < 28; pfn++) d.updateVa(d.virtual(pfn), d.entry(d.mfn(pfn), 1));
+          const scratch = d.mfn(600);
+          for (const one of steps) {
+            run(d, one);
+            const problems = d.audit();
+            if (problems.length > 0) expect(problems, JSON.stringify(one)).toEqual([]);
+            // The guest may have taken its scratch page away; a guest that cannot reach its memory makes no calls.
+            if (d.cpu.translate(d.virtual(600), true, true) !== scratch * 4096) break;
+          }
+        },
+      ),
       { numRuns: 60 },
     );
   });

@@ -37,7 +37,14 @@ export class SmallDomain {
     this.memory = platform.memory;
     this.pv = kind.parts;
     this.plan = planStartOfDay({
-      kernel: { virtBase: VIRT_BASE, virtStart: VIRT_BASE, virtEnd: VIRT_BASE + 0x8000n, entry: VIRT_BASE, initP2m: undefined, modStartPfn: false },
+      kernel: {
+        virtBase: VIRT_BASE,
+        virtStart: VIRT_BASE,
+        virtEnd: VIRT_BASE + 0x8000n,
+        entry: VIRT_BASE,
+        initP2m: undefined,
+        modStartPfn: false,
+      },
       totalPages: PAGES,
       ramdiskBytes: 0,
       initialDomain: false,
@@ -78,7 +85,12 @@ export class SmallDomain {
   /** A hypercall with these arguments; undefined where it has no result. */
   call(number: number, ...args: (bigint | number)[]): number | undefined {
     this.hypervisor.entered = this.cpu;
-    const result = callHypercall(this.hypervisor, this.vcpu, BigInt(number), args.map((arg) => BigInt.asUintN(64, BigInt(arg))));
+    const result = callHypercall(
+      this.hypervisor,
+      this.vcpu,
+      BigInt(number),
+      args.map((arg) => BigInt.asUintN(64, BigInt(arg))),
+    );
     this.hypervisor.entered = undefined;
     return typeof result === 'bigint' ? Number(BigInt.asIntN(64, result)) : undefined;
   }
