@@ -18,6 +18,7 @@ import { PORT_INSTRUCTIONS } from './ports.ts';
 import { PROCESSOR_CONTROL_INSTRUCTIONS } from './processor-control.ts';
 import { movFromSegment, movToSegment, popSegment, pushSegment, SEGMENT_INSTRUCTIONS } from './segment-loads.ts';
 import { SEGMENT_QUERY_INSTRUCTIONS } from './segment-queries.ts';
+import { STRING_COMPARISON_INSTRUCTIONS } from './string-comparison.ts';
 import { X87_CONTROL_INSTRUCTIONS } from './x87-control.ts';
 
 const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>(
@@ -31,6 +32,7 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>(
     PROCESSOR_CONTROL_INSTRUCTIONS,
     SEGMENT_INSTRUCTIONS,
     SEGMENT_QUERY_INSTRUCTIONS,
+    STRING_COMPARISON_INSTRUCTIONS,
     X87_CONTROL_INSTRUCTIONS,
   ].flatMap((family) => Object.entries(family)),
 );
