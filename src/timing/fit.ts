@@ -40,12 +40,13 @@ const tolerance = 0.002;
 /** Beyond this a fitted cell is reported. */
 const acceptedResidual = 0.02;
 
-/** @throws {ConfigError} for nested or unknown columns, and when a parameter has no effect. */
+/** @throws {ConfigError} for nested or unknown columns. */
 export async function runFit(options: FitOptions): Promise<FittedFile> {
-  const plan = restrictPlan(options.plan, options.columns);
-  const cells = cellsOf(plan);
+  const wanted = restrictPlan(options.plan, options.columns);
+  const cells = cellsOf(wanted);
   let values = options.start;
-  let measured = await measureAll(options, plan, cells, values);
+  let measured = await measureAll(options, wanted, cells, values);
+  const { plan, warnings } = withoutIdleTargets(wanted, measured);
   for (let round = 1; round <= mostRounds; round++) {
     values = wholeGuestArguments(solveParameters(plan, measured, values));
     options.report?.(`round ${round}: ${parameterNames.map((name) => `${name} ${Number(values[name].toPrecision(4))}`).join(', ')}`);
@@ -60,8 +61,22 @@ export async function runFit(options: FitOptions): Promise<FittedFile> {
     fittedNames: plan.solves.map(({ parameter }) => parameter),
     guestSlopes: guestSlopesOf(cells, measured),
     residuals,
-    warnings: warningsOf(plan, values, residuals),
+    warnings: [...warnings, ...warningsOf(plan, values, residuals)],
   };
+}
+
+/** Takes out targets that their parameter does not move: such a cell tells nothing of it, which is a finding to print. */
+function withoutIdleTargets(plan: FitPlan, measured: ReadonlyMap<string, LinearCell>): { plan: FitPlan; warnings: string[] } {
+  const warnings: string[] = [];
+  const solves = plan.solves.map(({ parameter, targets }) => ({
+    parameter,
+    targets: targets.filter((target) => {
+      const moves = measured.get(cellKey(target))!.slopes[parameter] > 0;
+      if (!moves) warnings.push(`${parameter} has no effect on ${cellKey(target)}: nothing of what it scales was counted there`);
+      return moves;
+    }),
+  }));
+  return { plan: { ...plan, solves: solves.filter(({ targets }) => targets.length > 0) }, warnings };
 }
 
 async function measureAll(

@@ -55,6 +55,8 @@ export interface TlbOptions {
    * structures, since guests share the caches with the walker. Default 0: only walks age walks.
    */
   readonly linesPerPage?: number;
+  /** Entries of the second-stage cache for 4 KiB leaves (a power of two, at least 4) and for 2 MiB leaves. Default 256 and 32. */
+  readonly secondStageEntries?: { readonly small: number; readonly large: number };
 }
 
 export class ModelledTlb implements TranslationModel {
@@ -67,8 +69,8 @@ export class ModelledTlb implements TranslationModel {
   readonly #largeData = new EntryCache('tlb-2m-data', 8, 4);
   readonly #largeCode = new EntryCache('tlb-2m-code', 1, 7);
   readonly #upper = new EntryCache('upper-levels', 1, 32);
-  readonly #stageSmall = new EntryCache('second-stage-4k', 64, 4);
-  readonly #stageLarge = new EntryCache('second-stage-2m', 1, 32);
+  readonly #stageSmall: EntryCache;
+  readonly #stageLarge: EntryCache;
   readonly #lines = new LineRecency(256, 2048);
 
   constructor(costs: CostTable, options: TlbOptions = {}) {
@@ -76,7 +78,11 @@ export class ModelledTlb implements TranslationModel {
       vpid: options.vpid ?? true,
       freeSecondStage: options.freeSecondStage ?? false,
       linesPerPage: options.linesPerPage ?? 0,
+      secondStageEntries: options.secondStageEntries ?? { small: 256, large: 32 },
     };
+    const { small, large } = this.#options.secondStageEntries;
+    this.#stageSmall = new EntryCache('second-stage-4k', small / 4, 4);
+    this.#stageLarge = new EntryCache('second-stage-2m', 1, large);
     this.walkTwelfths = Float64Array.from(walkRowNames, (name) => costs.cost(name));
     if (this.#options.freeSecondStage) this.walkTwelfths.fill(0, FIRST_SECOND_STAGE);
   }

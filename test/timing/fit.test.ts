@@ -172,6 +172,15 @@ describe('the fit', () => {
     );
   });
 
+  it('goes on without a cell that a parameter does not move, and says so', async () => {
+    const idle = worldOf(plan, truth, (cell) => ({ ...triangular(() => 1)(cell), ...(cell.endsWith('hvm') ? { k_ept: 0 } : {}) }));
+    const measure: Measure = (cell, values) => ({ cycles: predictCycles(idle.get(cellKey(cell))!, values), slopes: {} });
+    const found = await runFit({ plan, columns: singleColumns, start: priorValues, measure });
+    expect(found.warnings).toEqual(['k_ept has no effect on fork proc on hvm: nothing of what it scales was counted there']);
+    expect(found.values.k_ept / truth.k_ept).toBeCloseTo(1, 4);
+    expect(found.residuals.map(cellKey)).not.toContain('fork proc on hvm');
+  });
+
   it('warns of a value outside its expected range', async () => {
     const odd = worldOf(
       plan,

@@ -163,6 +163,18 @@ describe('the second stage', () => {
     expect(twice.lookup(request(0x400, { ...guest, secondStages: 2 })) / 12).toBe(16);
   });
 
+  it('is walked more often with a smaller cache', () => {
+    const references = (small: number) => {
+      const model = new ModelledTlb(costs, { secondStageEntries: { small, large: 32 } });
+      for (let round = 0; round < 2; round++) {
+        for (let page = 0; page < 100; page++) model.lookup(request(0x1000 + page, guest));
+        model.flushNonGlobal(1);
+      }
+      return model.pending.slice(3, 6).reduce((a, b) => a + b);
+    };
+    expect(references(16)).toBeGreaterThan(references(256));
+  });
+
   it('is free as an ablation, and still counted', () => {
     const free = new ModelledTlb(costs, { freeSecondStage: true });
     expect(free.lookup(request(0x400, guest)) / 12).toBe(4 * 42);
