@@ -24,7 +24,7 @@ export const mayImport: Record<string, readonly string[]> = {
   boot: ['base'],
   cpu: ['base', 'x86', 'memory', 'timing', 'wasm', 'platform'],
   jit: ['base', 'x86', 'memory', 'timing', 'wasm', 'platform', 'cpu'],
-  machine: ['base', 'x86', 'memory', 'timing', 'devices', 'platform', 'cpu', 'jit'],
+  machine: ['base', 'x86', 'memory', 'timing', 'devices', 'boot', 'platform', 'cpu', 'jit'],
   xenstore: ['base', 'xen-abi'],
   xen: ['base', 'x86', 'memory', 'timing', 'devices', 'platform', 'xen-abi'],
   dom0: ['base', 'boot', 'memory', 'xen-abi', 'xenstore'],
