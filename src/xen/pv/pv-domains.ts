@@ -10,6 +10,7 @@ import { ALL_ROW_FEATURES } from '../../x86/opcode-table.ts';
 import { Vector } from '../../x86/exceptions.ts';
 import { ENOMEM, ENOSYS } from '../../xen-abi/errno.ts';
 import { assert } from '../../base/errors.ts';
+import type { SaveReader, SaveWriter } from '../../base/persist.ts';
 import type { Domain } from '../domain.ts';
 import type { DomainKind, GrantMappingRequest } from '../domain-kind.ts';
 import { FrameFlag } from '../frame-table.ts';
@@ -27,7 +28,9 @@ import { PageTables } from './page-tables.ts';
 import type { Pv } from './pv.ts';
 import { handleSyscall, handleSysenter } from './syscall.ts';
 import { handleException } from './traps.ts';
-import { XenSlots } from './xen-slots.ts';
+import { type PerDomainArea, XenSlots } from './xen-slots.ts';
+
+const saveVersion = 1;
 
 export interface PvOptions {
   /** R8; `pv-linear-pt=0` switches it off. Default true. */
@@ -133,6 +136,24 @@ export class PvDomains implements DomainKind {
 
   switchOut(_hypervisor: Hypervisor, _vcpu: Vcpu, _cpu: PlatformCpu): void {
     // Nothing: all state of the vCPU is in its context and in PvVcpu.
+  }
+
+  /** Beside domains and frames, which the core saves: the flush clock of each cpu, and the frames of slot 260. */
+  save(_hypervisor: Hypervisor, writer: SaveWriter): void {
+    const { tables, slots } = this.parts;
+    writer.section('pv', saveVersion, () => {
+      writer.array(tables.flush.lastFlush);
+      writer.plain([...slots.areas]);
+    });
+  }
+
+  restore(_hypervisor: Hypervisor, reader: SaveReader): void {
+    const { tables, slots } = this.parts;
+    reader.section('pv', saveVersion, () => {
+      reader.array(tables.flush.lastFlush);
+      slots.areas.clear();
+      for (const [id, area] of reader.plain<[number, PerDomainArea][]>()) slots.areas.set(id, area);
+    });
   }
 
   mapGrant(_hypervisor: Hypervisor, vcpu: Vcpu, mapping: GrantMappingRequest): number {
