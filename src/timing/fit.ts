@@ -35,8 +35,8 @@ export interface FitOptions {
 
 /** Rounds of measuring and solving at most; two are the rule. */
 const mostRounds = 5;
-/** A fitted cell that is this close to its target is met. */
-const tolerance = 0.002;
+/** A fitted cell that is this close to its target is met: half a step of the guest's stand-in is .4 % of a null call. */
+const tolerance = 0.005;
 /** Beyond this a fitted cell is reported. */
 const acceptedResidual = 0.02;
 
@@ -98,16 +98,17 @@ async function measureAll(
 }
 
 async function secant(measure: Measure, cell: CellId, values: ParameterValues, parameter: ParameterName, cycles: number): Promise<number> {
-  const step = Math.max(values[parameter] * 0.1, parameters.find(({ name }) => name === parameter)!.prior * 0.01);
+  // Far enough that a guest which rounds its argument still shows the slope.
+  const step = Math.max(values[parameter] * 0.2, parameters.find(({ name }) => name === parameter)!.prior * 0.3);
   const moved = wholeGuestArguments({ ...values, [parameter]: values[parameter] + step });
   const second = await measure(cell, moved);
   return (second.cycles - cycles) / (moved[parameter] - values[parameter]);
 }
 
-/** Guest parameters are instruction counts on a command line. */
+/** Guest parameters are instruction counts on a command line, in the steps that the guest can do. */
 export function wholeGuestArguments(values: ParameterValues): ParameterValues {
   const whole: Record<ParameterName, number> = { ...values };
-  for (const { name, belongsTo } of parameters) if (belongsTo === 'guest') whole[name] = Math.round(values[name]);
+  for (const { name, quantum } of parameters) if (quantum !== undefined) whole[name] = Math.round(values[name] / quantum) * quantum;
   return whole;
 }
 

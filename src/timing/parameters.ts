@@ -22,6 +22,8 @@ export interface Parameter {
   /** What the solver may never leave. */
   readonly bounds: readonly [number, number];
   readonly rangeSource: string;
+  /** Values that the guest can do are multiples of this; undefined = any. */
+  readonly quantum: number | undefined;
   /** Whose property it is: an argument of the guest, or a factor of the cost model. */
   readonly belongsTo: 'guest' | 'cost model';
 }
@@ -35,6 +37,7 @@ export const parameters: readonly Parameter[] = [
     range: [50, 900],
     bounds: [0, 5000],
     rangeSource: 'null call on Baseline is 557 cycles in all; a bare getppid path is some 50 instructions (timing model: guest work)',
+    quantum: 5,
     belongsTo: 'guest',
   },
   {
@@ -45,6 +48,7 @@ export const parameters: readonly Parameter[] = [
     range: [20_000, 250_000],
     bounds: [0, 2_000_000],
     rangeSource: 'fork on Baseline is 190 k cycles, of which faults are about half (timing model: what sets each cell)',
+    quantum: 100,
     belongsTo: 'guest',
   },
   {
@@ -55,6 +59,7 @@ export const parameters: readonly Parameter[] = [
     range: [0.1, 0.6],
     bounds: [0.01, 5],
     rangeSource: "counts are Xen 4.17's, whose entry path is longer than 3.1's (timing model: fitting)",
+    quantum: undefined,
     belongsTo: 'cost model',
   },
   {
@@ -65,6 +70,7 @@ export const parameters: readonly Parameter[] = [
     range: [0.4, 1],
     bounds: [0.01, 5],
     rangeSource: 'hand check of the PV fork: .5 to .75; EuroSys page fault alone: .75 to .95 (timing model: events and costs)',
+    quantum: undefined,
     belongsTo: 'cost model',
   },
   {
@@ -75,6 +81,7 @@ export const parameters: readonly Parameter[] = [
     range: [0.5, 2],
     bounds: [0.01, 20],
     rangeSource: 'timing model: fitting; two-dimensional walks of Bhargava (ASPLOS 2008) have the same latencies',
+    quantum: undefined,
     belongsTo: 'cost model',
   },
 ];

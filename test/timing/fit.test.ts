@@ -126,7 +126,7 @@ describe('the columns of a fit', () => {
 });
 
 describe('the fit', () => {
-  const truth: ParameterValues = { k_sys: 321, k_fork: 54_321, k_entry: 0.42, k_mmu: 0.71, k_ept: 1.3 };
+  const truth: ParameterValues = { k_sys: 320, k_fork: 54_300, k_entry: 0.42, k_mmu: 0.71, k_ept: 1.3 };
   const plan = findPlan('lecture');
   const world = worldOf(
     plan,
