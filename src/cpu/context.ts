@@ -16,8 +16,23 @@ import { loadFxImage, saveFxImage } from './system/fxsave.ts';
 
 /** Fields that a context holds under the same name, as 64-bit values. */
 const SAME = [
-  'rip', 'rflags', 'kernelGsBase', 'cr0', 'cr2', 'cr3', 'cr4', 'efer', 'star', 'lstar', 'cstar', 'fmask', 'sysenterCs',
-  'sysenterEsp', 'sysenterEip', 'pat', 'tscAux',
+  'rip',
+  'rflags',
+  'kernelGsBase',
+  'cr0',
+  'cr2',
+  'cr3',
+  'cr4',
+  'efer',
+  'star',
+  'lstar',
+  'cstar',
+  'fmask',
+  'sysenterCs',
+  'sysenterEsp',
+  'sysenterEip',
+  'pat',
+  'tscAux',
 ] as const satisfies readonly (FieldName & keyof CpuContext)[];
 
 export function readSegment(processor: Processor, index: number): SegmentState {

@@ -53,7 +53,15 @@ function machine(script: Script = {}, cpl: 0 | 3 = 0) {
   enterLongMode(test, cpl);
   const { state } = test.processor;
   for (let vector = 0; vector < 64; vector++) {
-    const [low, high] = buildGateDescriptor({ selector: KERNEL_CS, offset: BigInt(0x1000 + vector), type: 0xe, dpl: 0, present: true, ist: 0, parameters: 0 });
+    const [low, high] = buildGateDescriptor({
+      selector: KERNEL_CS,
+      offset: BigInt(0x1000 + vector),
+      type: 0xe,
+      dpl: 0,
+      present: true,
+      ist: 0,
+      parameters: 0,
+    });
     test.memory.writeU64(IDT + vector * 16, low);
     test.memory.writeU64(IDT + vector * 16 + 8, high);
   }
@@ -88,7 +96,7 @@ describe('the run loop', () => {
 
   it('waits until IF is set, and takes the interrupt right then', () => {
     const m = machine({
-      0x102: (processor) => {
+      258: (processor) => {
         processor.state.set('rflags', 0x202n);
         processor.breakRun();
         return Status.CONTINUE;
@@ -102,7 +110,7 @@ describe('the run loop', () => {
 
   it('lets one instruction pass after STI or a load of SS', () => {
     const m = machine({
-      0x100: (processor) => {
+      256: (processor) => {
         processor.state.set('rflags', 0x202n);
         processor.state.set32('interruptShadow', 1);
         processor.breakRun();
@@ -118,7 +126,7 @@ describe('the run loop', () => {
 
   it('keeps the shadow over a string instruction that stops between elements', () => {
     let elements = 2;
-    const m = machine({ 0x100: () => (elements-- > 0 ? Status.REPEAT : Status.CONTINUE) });
+    const m = machine({ 256: () => (elements-- > 0 ? Status.REPEAT : Status.CONTINUE) });
     m.processor.state.set32('interruptShadow', 1);
     raise(m, 0x20);
     m.go(4);
@@ -127,7 +135,7 @@ describe('the run loop', () => {
 
   it('takes a pending interrupt between elements of a string instruction, with RIP at it', () => {
     const m = machine({
-      0x100: (processor) => {
+      256: (processor) => {
         raise(m, 0x20);
         processor.breakRun();
         return Status.REPEAT;
@@ -140,8 +148,8 @@ describe('the run loop', () => {
 
   it('delivers faults with RIP at the instruction and software interrupts with RIP after it', () => {
     const m = machine({
-      0x100: (processor) => processor.faultWithCode(13, 0x18),
-      0x100d: (processor) => {
+      256: (processor) => processor.faultWithCode(13, 0x18),
+      4109: (processor) => {
         recordTrap(processor, 0x30, 2);
         return Status.TRAP;
       },
@@ -154,7 +162,7 @@ describe('the run loop', () => {
 
   it('halts, and wakes up for an interrupt only', () => {
     const m = machine({
-      0x100: (processor) => {
+      256: (processor) => {
         processor.state.set32('halted', 1);
         return Status.HALT;
       },
@@ -177,12 +185,12 @@ describe('the run loop', () => {
 
   it('stops when asked, and after a triple fault for good', () => {
     const m = machine({
-      0x101: (processor) => {
+      257: (processor) => {
         processor.stopRequested = true;
         processor.breakRun();
         return Status.CONTINUE;
       },
-      0x103: (processor) => {
+      259: (processor) => {
         processor.state.set32('idtrLimit', 0);
         return processor.fault(6);
       },
@@ -207,7 +215,7 @@ describe('single stepping', () => {
 
   it('does not trap after INT n, whose frame holds TF', () => {
     const m = machine({
-      0x100: (processor) => {
+      256: (processor) => {
         recordTrap(processor, 0x30, 2);
         return Status.TRAP;
       },
@@ -254,7 +262,7 @@ describe('a guest in non-root operation', () => {
 
   it('gets an injected interrupt when IF allows, and a window exit before that when asked', () => {
     const m = guest({
-      0x101: (processor) => {
+      257: (processor) => {
         processor.state.set('rflags', 0x202n);
         processor.breakRun();
         return Status.CONTINUE;
@@ -273,7 +281,7 @@ describe('a guest in non-root operation', () => {
 
   it('shows its hypervisor the boundary after an exit inside an instruction', () => {
     const m = guest({
-      0x100: (processor) => {
+      256: (processor) => {
         processor.boundaryDue = true;
         processor.breakRun();
         return Status.CONTINUE;
@@ -287,7 +295,7 @@ describe('a guest in non-root operation', () => {
   });
 
   it('exits for a triple fault and goes on with what the hypervisor put in its place', () => {
-    const m = guest({ 0x100: (processor) => processor.fault(6) });
+    const m = guest({ 256: (processor) => processor.fault(6) });
     m.processor.state.set32('idtrLimit', 0);
     const other = newCpuContext();
     m.cpu.saveContext(other);
@@ -341,7 +349,15 @@ describe('real code on the reference engine', () => {
     const test = testProcessor();
     enterLongMode(test);
     const { processor, memory, bus } = test;
-    const [low, high] = buildGateDescriptor({ selector: KERNEL_CS, offset: 0x41000n, type: 0xe, dpl: 0, present: true, ist: 0, parameters: 0 });
+    const [low, high] = buildGateDescriptor({
+      selector: KERNEL_CS,
+      offset: 0x41000n,
+      type: 0xe,
+      dpl: 0,
+      present: true,
+      ist: 0,
+      parameters: 0,
+    });
     memory.writeU64(IDT + 0x20 * 16, low);
     memory.writeU64(IDT + 0x20 * 16 + 8, high);
     // 40000: sti; inc rax; inc rbx; hlt     41000: inc rcx; iretq

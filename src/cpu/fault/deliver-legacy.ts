@@ -64,11 +64,7 @@ export function deliverLegacy(processor: Processor, event: Event): boolean {
   } else {
     stack = stackOf(processor);
   }
-  frame.push(
-    savedFlags(processor, event),
-    BigInt(state.get32('segmentSelector', Segment.CS)),
-    state.get('rip'),
-  );
+  frame.push(savedFlags(processor, event), BigInt(state.get32('segmentSelector', Segment.CS)), state.get('rip'));
   if (event.errorCode !== undefined) frame.push(BigInt(event.errorCode >>> 0));
   if (Number(gate.offset) > segmentOf(descriptor).limit) return fault(processor, Vector.GP, ext);
   const pointer = pushAll(processor, stack, frame, size, newCpl, ext);

@@ -41,13 +41,8 @@ export function deliverLong(processor: Processor, event: Event): boolean {
   if (gateLow === undefined) return false;
   const gateHigh = readLinear(processor, BigInt.asUintN(64, gateAddress + 8n), 8, IMPLICIT);
   if (gateHigh === undefined) return false;
-  const gate = parseGateDescriptor(
-    Number(gateLow & 0xffff_ffffn),
-    Number(gateLow >> 32n),
-    Number(gateHigh & 0xffff_ffffn),
-  );
-  const isGate =
-    ((gateLow >> 44n) & 1n) === 0n && (gate.type === SystemType.INTERRUPT_GATE || gate.type === SystemType.TRAP_GATE);
+  const gate = parseGateDescriptor(Number(gateLow & 0xffff_ffffn), Number(gateLow >> 32n), Number(gateHigh & 0xffff_ffffn));
+  const isGate = ((gateLow >> 44n) & 1n) === 0n && (gate.type === SystemType.INTERRUPT_GATE || gate.type === SystemType.TRAP_GATE);
   if (!isGate) return fault(processor, Vector.GP, gateCode);
   if (event.kind === 'software' && gate.dpl < cpl) return fault(processor, Vector.GP, gateCode);
   if (!gate.present) return fault(processor, Vector.NP, gateCode);

@@ -22,11 +22,7 @@ export function deliverReal(processor: Processor, event: Event): boolean {
   const target = readLinear(processor, state.get('idtrBase') + BigInt(event.vector * 4), 4, IMPLICIT);
   if (target === undefined) return false;
   const stack = stackOf(processor);
-  const frame = [
-    state.get('rflags'),
-    BigInt(state.get32('segmentSelector', Segment.CS)),
-    state.get('rip'),
-  ];
+  const frame = [state.get('rflags'), BigInt(state.get32('segmentSelector', Segment.CS)), state.get('rip')];
   const pointer = pushAll(processor, stack, frame, 2, 0, 0);
   if (pointer === undefined) return false;
   const old = state.get('gpr', Register.RSP);

@@ -55,13 +55,7 @@ export function findHostAddress(processor: Processor, linear: bigint, access: Ac
  * writing changes no table entry, a fetch tag when the privilege may execute. Under SMAP the table of the supervisor
  * holds no user page, since RFLAGS.AC would have to be part of the tag; `dataAllowed` says so.
  */
-export function fillLookup(
-  processor: Processor,
-  linear: bigint,
-  user: boolean,
-  walk: Walk,
-  dataAllowed: boolean,
-): void {
+export function fillLookup(processor: Processor, linear: bigint, user: boolean, walk: Walk, dataAllowed: boolean): void {
   const { memory } = processor;
   const { u64 } = processor.state;
   const page = walk.machine - (walk.machine % PAGE_SIZE);
@@ -70,8 +64,7 @@ export function fillLookup(
   const tag = linearPage | u64[GENERATION];
   const code = memory.codeFrames[page / PAGE_SIZE] !== 0;
   u64[at + Access.READ] = dataAllowed ? tag : 0n;
-  u64[at + Access.WRITE] =
-    dataAllowed && walk.writable && walk.dirty && walk.stageWritable ? (code ? tag | TAG_TRAP_WRITES : tag) : 0n;
+  u64[at + Access.WRITE] = dataAllowed && walk.writable && walk.dirty && walk.stageWritable ? (code ? tag | TAG_TRAP_WRITES : tag) : 0n;
   u64[at + Access.FETCH] = walk.executable ? tag : 0n;
   u64[at + ADDEND] = BigInt.asUintN(64, BigInt(memory.base + page) - linearPage);
 }
@@ -127,9 +120,12 @@ export function unmarkCodeFrame(processor: Processor, frame: number): void {
   processor.memory.codeFrames[frame] = 0;
 }
 
-/** Lets direct writes through again after {@link unmarkCodeFrame}. */
+/** Lets direct writes to a page through again after {@link unmarkCodeFrame}. */
 export function healWriteTag(processor: Processor, linear: bigint, user: boolean): void {
-  processor.state.u64[entryWord(linear, user) + Access.WRITE] &= ~TAG_TRAP_WRITES;
+  const { u64 } = processor.state;
+  const at = entryWord(linear, user) + Access.WRITE;
+  const tag = (linear & PAGE_MASK) | u64[GENERATION];
+  if (u64[at] === (tag | TAG_TRAP_WRITES)) u64[at] = tag;
 }
 
 function divertWrites(processor: Processor, hostLow: number, hostHigh: number): void {

@@ -84,12 +84,7 @@ export function markAccessed(processor: Processor, descriptor: RawDescriptor): b
 }
 
 /** Puts a segment into its register, without checks. The caller updates the mode when CS or SS changes privilege. */
-export function setSegmentRegister(
-  processor: Processor,
-  segment: number,
-  selector: number,
-  descriptor: SegmentDescriptor,
-): void {
+export function setSegmentRegister(processor: Processor, segment: number, selector: number, descriptor: SegmentDescriptor): void {
   const { state } = processor;
   state.set32('segmentSelector', selector & 0xffff, segment);
   state.set('segmentBase', descriptor.base, segment);
@@ -156,13 +151,7 @@ export function setNull(processor: Processor, segment: number, selector: number)
 /**
  * Loads SS for code at `cpl`. `vector` is that of a bad selector: #GP for MOV SS and returns, #TS for a stack from the TSS.
  */
-export function loadStackSegment(
-  processor: Processor,
-  selector: number,
-  cpl: number,
-  vector: number,
-  external = 0,
-): boolean {
+export function loadStackSegment(processor: Processor, selector: number, cpl: number, vector: number, external = 0): boolean {
   const descriptor = checkStackSegment(processor, selector, cpl, vector, external);
   if (descriptor === undefined) return false;
   if (descriptor === 'null') {
@@ -196,8 +185,7 @@ export function checkStackSegment(
   const descriptor = readDescriptor(processor, selector, vector, external);
   if (descriptor === undefined) return undefined;
   const attributes = descriptorAttributes(descriptor.high);
-  const writableData =
-    (attributes & (Attribute.S | Attribute.CODE | Attribute.READ_WRITE)) === (Attribute.S | Attribute.READ_WRITE);
+  const writableData = (attributes & (Attribute.S | Attribute.CODE | Attribute.READ_WRITE)) === (Attribute.S | Attribute.READ_WRITE);
   if ((selector & 3) !== cpl || !writableData || dplOf(descriptor.high) !== cpl) {
     processor.faultWithCode(vector, selectorCode(selector) | external);
     return undefined;
@@ -219,13 +207,7 @@ export function loadCodeSegment(processor: Processor, selector: number, cpl: num
  * Limit and type check of an access outside 64-bit mode; engines call it where `segmentCheck` says so. False: #SS(0) for
  * SS, #GP(0) for the others was recorded.
  */
-export function checkSegment(
-  processor: Processor,
-  segment: number,
-  offset: number,
-  size: number,
-  write: boolean,
-): boolean {
+export function checkSegment(processor: Processor, segment: number, offset: number, size: number, write: boolean): boolean {
   const { state } = processor;
   const attributes = state.get32('segmentAttributes', segment);
   if (segmentAllows(attributes, state.get32('segmentLimit', segment), offset, size, write)) return true;

@@ -67,13 +67,7 @@ export function readLinear(processor: Processor, linear: bigint, size: number, w
 }
 
 /** Writes `size` bytes (1 to 8), both pages checked first; false when a fault was recorded. */
-export function writeLinear(
-  processor: Processor,
-  linear: bigint,
-  size: number,
-  value: bigint,
-  who: Privilege,
-): boolean {
+export function writeLinear(processor: Processor, linear: bigint, size: number, value: bigint, who: Privilege): boolean {
   const { memory } = processor;
   const first = place(processor, linear, Access.WRITE, who);
   if (first === FAULTED) return false;

@@ -10,12 +10,7 @@ import type { Processor } from '../processor.ts';
 import { walkTables } from './walk.ts';
 import { Access } from './walk-result.ts';
 
-export function readVirtual(
-  processor: Processor,
-  linear: bigint,
-  into: Uint8Array,
-  asUser: boolean,
-): VirtualFault | undefined {
+export function readVirtual(processor: Processor, linear: bigint, into: Uint8Array, asUser: boolean): VirtualFault | undefined {
   for (let done = 0; done < into.length; ) {
     const address = BigInt.asUintN(64, linear + BigInt(done));
     const machine = resolve(processor, address, Access.READ, asUser);
@@ -28,12 +23,7 @@ export function readVirtual(
 }
 
 /** Bytes before the fault are written. */
-export function writeVirtual(
-  processor: Processor,
-  linear: bigint,
-  from: Uint8Array,
-  asUser: boolean,
-): VirtualFault | undefined {
+export function writeVirtual(processor: Processor, linear: bigint, from: Uint8Array, asUser: boolean): VirtualFault | undefined {
   for (let done = 0; done < from.length; ) {
     const address = BigInt.asUintN(64, linear + BigInt(done));
     const machine = resolve(processor, address, Access.WRITE, asUser);

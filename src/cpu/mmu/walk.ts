@@ -77,13 +77,7 @@ function entryAddress(processor: Processor, guestPhysical: number): number {
  * the TSS, which are supervisor accesses whatever the CPL. True: `processor.walk` describes the page and A/D are set.
  * False: `walk.errorCode` is that of the page fault.
  */
-export function walkTables(
-  processor: Processor,
-  linear: bigint,
-  access: Access,
-  user: boolean,
-  implicit: boolean,
-): boolean {
+export function walkTables(processor: Processor, linear: bigint, access: Access, user: boolean, implicit: boolean): boolean {
   const { walk } = processor;
   const { u32 } = processor.state;
   const low = Number(linear & 0xffff_ffffn);
@@ -219,14 +213,7 @@ function walkTwoLevel(processor: Processor, low: number, access: Access, user: b
 }
 
 /** Access rights of SDM 3A §4.6; leaves what holds for the page in the walk. */
-function permitted(
-  processor: Processor,
-  rights: number,
-  disabled: boolean,
-  access: Access,
-  user: boolean,
-  implicit: boolean,
-): boolean {
+function permitted(processor: Processor, rights: number, disabled: boolean, access: Access, user: boolean, implicit: boolean): boolean {
   const { walk } = processor;
   const { u32 } = processor.state;
   const asUser = user && !implicit;

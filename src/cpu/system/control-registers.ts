@@ -46,10 +46,7 @@ export function writeCr0(processor: Processor, value: bigint): boolean {
   const bits = (Number(value & 0xffff_ffffn) | Cr0.ET) >>> 0;
   const before = state.get32('cr0');
   const paging = (bits & Cr0.PG) !== 0;
-  const bad =
-    value >> 32n !== 0n ||
-    (paging && (bits & Cr0.PE) === 0) ||
-    ((bits & Cr0.NW) !== 0 && (bits & Cr0.CD) === 0);
+  const bad = value >> 32n !== 0n || (paging && (bits & Cr0.PE) === 0) || ((bits & Cr0.NW) !== 0 && (bits & Cr0.CD) === 0);
   if (bad) return gp(processor);
   const efer = state.get32('efer');
   const turnsOn = paging && (before & Cr0.PG) === 0;
@@ -174,14 +171,10 @@ const movToCr: Handler = (processor, instruction) => {
   }
   const before = register === 3 ? 0 : state.get32(register === 0 ? 'cr0' : 'cr4');
   const written =
-    register === 0
-      ? writeCr0(processor, value)
-      : register === 4
-        ? writeCr4(processor, value)
-        : writeCr3(processor, value & ~Cr3.NO_FLUSH);
+    register === 0 ? writeCr0(processor, value) : register === 4 ? writeCr4(processor, value) : writeCr3(processor, value & ~Cr3.NO_FLUSH);
   if (!written) return Status.FAULT;
   processor.charge(COST[register]);
-    exitForCrWrite(processor, register as 0 | 3 | 4, value, before ^ Number(value & 0xffff_ffffn));
+  exitForCrWrite(processor, register as 0 | 3 | 4, value, before ^ Number(value & 0xffff_ffffn));
   return resync(processor);
 };
 
@@ -254,7 +247,7 @@ const lmsw: Handler = (processor, instruction) => {
   const low = (value & 0xfn) | (before & BigInt(Cr0.PE));
   if (!writeCr0(processor, (before & ~0xfn) | low)) return Status.FAULT;
   processor.charge('mov_cr0');
-    exitForCrWrite(processor, 0, state.get('cr0'), Number((before ^ low) & 0xfn));
+  exitForCrWrite(processor, 0, state.get('cr0'), Number((before ^ low) & 0xfn));
   return resync(processor);
 };
 
@@ -263,9 +256,7 @@ const smsw: Handler = (processor, instruction) => {
   if (umipFaults(processor)) return Status.FAULT;
   const operand = operandOf(instruction, 0);
   const width = operand.kind === 'memory' ? 16 : operand.width;
-  return writeOperand(processor, instruction, operand, state.get('cr0'), width)
-    ? Status.CONTINUE
-    : Status.FAULT;
+  return writeOperand(processor, instruction, operand, state.get('cr0'), width) ? Status.CONTINUE : Status.FAULT;
 };
 
 /** True, with #GP(0) recorded, when UMIP keeps SGDT, SIDT, SLDT, SMSW and STR from this code. */
@@ -281,7 +272,7 @@ const clts: Handler = (processor) => {
   const before = state.get('cr0');
   state.set('cr0', before & ~BigInt(Cr0.TS));
   processor.charge('clts');
-    exitForCrWrite(processor, 0, state.get('cr0'), Number(before & BigInt(Cr0.TS)));
+  exitForCrWrite(processor, 0, state.get('cr0'), Number(before & BigInt(Cr0.TS)));
   return resync(processor);
 };
 

@@ -7,11 +7,11 @@ import { Vector } from '../../x86/exceptions.ts';
 import { isCanonical } from '../../x86/page-table-entry.ts';
 import { Status } from '../engine.ts';
 import { isNull, type RawDescriptor, readDescriptor, selectorCode } from '../mmu/segmentation.ts';
-import { IMPLICIT, readLinear, writeLinear } from '../mmu/system-access.ts';
+import { IMPLICIT, privilegeOf, probeWrite, readLinear, writeLinear } from '../mmu/system-access.ts';
 import { inProtectedMode } from '../mode.ts';
 import type { Processor } from '../processor.ts';
 import { umipFaults } from './control-registers.ts';
-import { type Handler, operandOf, readMemory, readOperand, writeMemory, writeOperand } from './operand.ts';
+import { type Handler, operandAddress, operandOf, readMemory, readOperand, writeMemory, writeOperand } from './operand.ts';
 
 function loadTable(limitField: 'gdtrLimit' | 'idtrLimit', baseField: 'gdtrBase' | 'idtrBase'): Handler {
   return (processor, instruction) => {
@@ -36,17 +36,16 @@ function storeTable(limitField: 'gdtrLimit' | 'idtrLimit', baseField: 'gdtrBase'
     if (umipFaults(processor)) return Status.FAULT;
     const wide = state.get32('codeMode') === 64;
     const limit = BigInt(state.get32(limitField) & 0xffff);
-    // The second part is written first, so that nothing is stored when it faults; both pages are the processor's to check.
+    // Both parts are checked before one is stored.
+    const start = operandAddress(processor, instruction, 2, true);
+    if (start === undefined || !probeWrite(processor, start, 2, privilegeOf(state.get32('cpl')))) return Status.FAULT;
     if (!writeMemory(processor, instruction, wide ? 8 : 4, state.get(baseField), 2)) return Status.FAULT;
     return writeMemory(processor, instruction, 2, limit) ? Status.CONTINUE : Status.FAULT;
   };
 }
 
 /** Reads a system descriptor: 16 bytes in 64-bit mode and compatibility mode of long mode. Undefined: faulted. */
-function readSystemDescriptor(
-  processor: Processor,
-  selector: number,
-): { raw: RawDescriptor; upper: number } | undefined {
+function readSystemDescriptor(processor: Processor, selector: number): { raw: RawDescriptor; upper: number } | undefined {
   const wide = processor.state.get32('longMode') !== 0;
   if ((selector & Selector.TI) !== 0) {
     processor.faultWithCode(Vector.GP, selectorCode(selector));
@@ -114,8 +113,7 @@ const ltr: Handler = (processor, instruction) => {
   const { raw } = descriptor;
   const attributes = descriptorAttributes(raw.high);
   const kind = attributes & (Attribute.S | Attribute.TYPE_MASK);
-  const available =
-    kind === SystemType.TSS_AVAILABLE || (kind === SystemType.TSS16_AVAILABLE && state.get32('longMode') === 0);
+  const available = kind === SystemType.TSS_AVAILABLE || (kind === SystemType.TSS16_AVAILABLE && state.get32('longMode') === 0);
   if (!available) return processor.faultWithCode(Vector.GP, selectorCode(selector));
   if ((attributes & Attribute.P) === 0) return processor.faultWithCode(Vector.NP, selectorCode(selector));
   const busy = (raw.high | TSS_BUSY_BIT) >>> 0;

@@ -173,9 +173,7 @@ function throughGate(processor: Processor, selector: number, raw: RawDescriptor,
   const offset = narrow ? gate.offset & 0xffffn : gate.offset;
   if (!checkTarget(processor, descriptor, offset, long)) return Status.FAULT;
   if (call) {
-    const pushed = long
-      ? enterLong(processor, newCpl, cpl)
-      : enterLegacy(processor, newCpl, cpl, narrow ? 2 : 4, gate.parameters);
+    const pushed = long ? enterLong(processor, newCpl, cpl) : enterLegacy(processor, newCpl, cpl, narrow ? 2 : 4, gate.parameters);
     if (!pushed) return Status.FAULT;
   }
   if (!markAccessed(processor, descriptor)) return Status.FAULT;
@@ -225,12 +223,7 @@ function enterLegacy(processor: Processor, newCpl: number, cpl: number, bytes: n
   }
   const inner = innerStack(processor, newCpl, 0);
   if (inner === undefined) return false;
-  const words = [
-    BigInt(state.get32('segmentSelector', Segment.SS)),
-    state.get('gpr', Register.RSP),
-    ...copied,
-    ...back,
-  ];
+  const words = [BigInt(state.get32('segmentSelector', Segment.SS)), state.get('gpr', Register.RSP), ...copied, ...back];
   const pointer = pushAll(processor, inner.view, words, bytes, newCpl, selectorCode(inner.selector));
   if (pointer === undefined) return false;
   commitInnerStack(processor, inner);
@@ -238,12 +231,7 @@ function enterLegacy(processor: Processor, newCpl: number, cpl: number, bytes: n
   return true;
 }
 
-function realModeBranch(
-  processor: Processor,
-  instruction: Instruction,
-  to: { selector: number; offset: bigint },
-  call: boolean,
-): Status {
+function realModeBranch(processor: Processor, instruction: Instruction, to: { selector: number; offset: bigint }, call: boolean): Status {
   if (to.offset > 0xffffn) return gp(processor, 0);
   if (call && !pushReturn(processor, instruction.operandSize / 8)) return Status.FAULT;
   loadSegmentRealMode(processor, Segment.CS, to.selector);

@@ -54,24 +54,13 @@ function segmentCheckOffset(segment: number): number {
 }
 
 /** Reads `size` bytes at `delta` of the memory operand as the current code. */
-export function readMemory(
-  processor: Processor,
-  instruction: Instruction,
-  size: number,
-  delta = 0,
-): bigint | undefined {
+export function readMemory(processor: Processor, instruction: Instruction, size: number, delta = 0): bigint | undefined {
   const linear = operandAddress(processor, instruction, size, false, delta);
   if (linear === undefined) return undefined;
   return readLinear(processor, linear, size, privilegeOf(processor.state.get32('cpl')));
 }
 
-export function writeMemory(
-  processor: Processor,
-  instruction: Instruction,
-  size: number,
-  value: bigint,
-  delta = 0,
-): boolean {
+export function writeMemory(processor: Processor, instruction: Instruction, size: number, value: bigint, delta = 0): boolean {
   const linear = operandAddress(processor, instruction, size, true, delta);
   if (linear === undefined) return false;
   return writeLinear(processor, linear, size, value, privilegeOf(processor.state.get32('cpl')));

@@ -94,13 +94,7 @@ const output: Handler = (processor, instruction) => {
 };
 
 /** Linear address of a string element; undefined when a check failed. */
-function elementAddress(
-  processor: Processor,
-  segment: number,
-  offset: bigint,
-  size: number,
-  write: boolean,
-): bigint | undefined {
+function elementAddress(processor: Processor, segment: number, offset: bigint, size: number, write: boolean): bigint | undefined {
   const { state } = processor;
   if (state.get32('codeMode') === 64) {
     const base = segment === Segment.FS || segment === Segment.GS ? state.get('segmentBase', segment) : 0n;

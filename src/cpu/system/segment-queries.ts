@@ -11,11 +11,15 @@ import { inProtectedMode } from '../mode.ts';
 import type { Processor } from '../processor.ts';
 import { type Handler, operandOf, readOperand, setRegister, writeOperand } from './operand.ts';
 
-/** System types that LAR and LSL know, as bit sets: 16-bit ones only outside long mode. */
-const LAR_TYPES = 0b0001_1010_0010_1110 | (1 << 12);
-const LAR_TYPES_LONG = (1 << 2) | (1 << 9) | (1 << 11) | (1 << 12);
-const LSL_TYPES = (1 << 1) | (1 << 2) | (1 << 3) | (1 << 9) | (1 << 11);
-const LSL_TYPES_LONG = (1 << 2) | (1 << 9) | (1 << 11);
+/** System types that LAR and LSL know, as bit sets; in long mode neither 16-bit ones nor task gates. */
+const LAR_TYPES = typeSet(0x1, 0x2, 0x3, 0x4, 0x5, 0x9, 0xb, 0xc);
+const LAR_TYPES_LONG = typeSet(0x2, 0x9, 0xb, 0xc);
+const LSL_TYPES = typeSet(0x1, 0x2, 0x3, 0x9, 0xb);
+const LSL_TYPES_LONG = typeSet(0x2, 0x9, 0xb);
+
+function typeSet(...types: number[]): number {
+  return types.reduce((set, type) => set | (1 << type), 0);
+}
 
 function setZero(processor: Processor, on: boolean): void {
   const zf = BigInt(Flag.ZF);
@@ -35,11 +39,7 @@ function visible(processor: Processor, selector: number): RawDescriptor | 'no' |
   return dpl >= processor.state.get32('cpl') && dpl >= (selector & 3) ? descriptor : 'no';
 }
 
-function load(
-  types: number,
-  typesLong: number,
-  value: (descriptor: RawDescriptor) => bigint,
-): Handler {
+function load(types: number, typesLong: number, value: (descriptor: RawDescriptor) => bigint): Handler {
   return (processor, instruction) => {
     if (!inProtectedMode(processor.state)) return processor.fault(Vector.UD);
     const operand = readOperand(processor, instruction, operandOf(instruction, 1), 16);

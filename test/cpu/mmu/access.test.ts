@@ -90,7 +90,15 @@ describe('the lookup table', () => {
     slowLoad(processor, 0x123ff0n, 4);
     expect(processor.state.get('cycles')).toBe(50n);
     expect(translation.requests).toHaveLength(1);
-    expect(translation.requests[0]).toMatchObject({ page: 0x123, fetch: false, write: false, vpid: 0, pageShift: 12, levels: 4, secondStages: 0 });
+    expect(translation.requests[0]).toMatchObject({
+      page: 0x123,
+      fetch: false,
+      write: false,
+      vpid: 0,
+      pageShift: 12,
+      levels: 4,
+      secondStages: 0,
+    });
     expect([...translation.requests[0].entries]).toEqual([0x1000, 0x2000, 0x3000, leafAddress(0x123000)]);
   });
 

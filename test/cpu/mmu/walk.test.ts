@@ -267,8 +267,7 @@ function naiveWalk(
     rw &&= (entry & 2n) !== 0n;
     xd ||= entry >> 63n !== 0n;
     if (level === 1n || large) {
-      const denied =
-        (user && !us) || (kind === 'write' && !rw && (user || wp)) || (kind === 'fetch' && xd);
+      const denied = (user && !us) || (kind === 'write' && !rw && (user || wp)) || (kind === 'fetch' && xd);
       if (denied) return code(1);
       return { address: (entry & 0x000f_ffff_ffff_f000n & ~low) | (linear & low) };
     }
@@ -285,7 +284,9 @@ describe('walkTables against a naive page walker', () => {
   it('agrees on arbitrary entries at every level', () => {
     const flags = fc.array(fc.constantFrom(1n, 1n, 1n, 2n, 2n, 4n, 4n, 0x80n, 0x100n, 1n << 63n, 1n << 50n, 0x20n), { maxLength: 9 });
     const entry = (frames: number[]) =>
-      fc.record({ frame: fc.constantFrom(...frames), flags }).map(({ frame, flags: bits }) => bits.reduce((sum, bit) => sum | bit, BigInt(frame) << 12n));
+      fc
+        .record({ frame: fc.constantFrom(...frames), flags })
+        .map(({ frame, flags: bits }) => bits.reduce((sum, bit) => sum | bit, BigInt(frame) << 12n));
     const input = fc.record({
       pml4e: entry([0x102]),
       pdpte: entry([0x103, 0x40000, 0]),
@@ -299,7 +300,7 @@ describe('walkTables against a naive page walker', () => {
     fc.assert(
       fc.property(input, ({ pml4e, pdpte, pde, pte, linear, kind, user, wp }) => {
         processor.state.set('cr3', 0x101000n);
-        processor.state.set('cr0', BigInt(Cr0.PE | Cr0.PG | (wp ? Cr0.WP : 0)));
+        processor.state.set('cr0', BigInt((Cr0.PE | Cr0.PG | (wp ? Cr0.WP : 0)) >>> 0));
         const place = (table: number, level: bigint, value: bigint) =>
           memory.writeU64(table * 4096 + Number((linear >> (12n + 9n * (level - 1n))) & 511n) * 8, value);
         place(0x101, 4n, pml4e);

@@ -179,7 +179,7 @@ export function enterLongMode({ processor, memory }: TestProcessor, cpl: 0 | 3 =
   state.set('cr3', BigInt(PML4));
   state.set('cr4', BigInt(Cr4.PAE | Cr4.PGE));
   state.set('efer', BigInt(Efer.LME | Efer.LMA | Efer.NXE | Efer.SCE));
-  state.set('cr0', BigInt(Cr0.PE | Cr0.PG | Cr0.WP | Cr0.NE | Cr0.ET));
+  state.set('cr0', BigInt((Cr0.PE | Cr0.PG | Cr0.WP | Cr0.NE | Cr0.ET) >>> 0));
   setCpl(processor, cpl);
   flushLookup(processor);
 }

@@ -485,7 +485,12 @@ describe('far transfers', () => {
     state.set('gpr', 0x5000n);
     expect(result(test, 'ff 18')).toBe('RESYNC');
     expect([state.get32('cpl'), state.get('rip'), state.get('gpr', Register.RSP)]).toEqual([0, 0xffff_8000_0000_1234n, 0x20000n - 32n]);
-    expect([0, 1, 2, 3].map((i) => test.memory.readU64(0x20000 - 32 + i * 8))).toEqual([0x1002n, BigInt(USER_CS), 0x30000n, BigInt(USER_DS)]);
+    expect([0, 1, 2, 3].map((i) => test.memory.readU64(0x20000 - 32 + i * 8))).toEqual([
+      0x1002n,
+      BigInt(USER_CS),
+      0x30000n,
+      BigInt(USER_DS),
+    ]);
     expect(result(test, '48 cb')).toBe('RESYNC');
     expect([state.get32('cpl'), state.get('rip'), state.get('gpr', Register.RSP)]).toEqual([3, 0x1002n, 0x30000n]);
     expect(test.charged.filter((event) => event === 'far_transfer')).toHaveLength(2);
