@@ -31,23 +31,52 @@ export function processorReport(processor: Processor): string {
 
 /** One line a paging level of the walk of `linear` in 64-bit mode, through every second stage. */
 export function walkLines(processor: Processor, linear: bigint): string[] {
-  const { state, memory } = processor;
-  if (state.get32('longMode') === 0) return [];
+  if (processor.state.get32('longMode') === 0) return [];
   const lines = [`walk of ${hex64(linear)}:`];
-  let table = state.get('cr3') & ADDRESS;
-  for (let level = 4; level >= 1; level--) {
-    const index = (linear >> BigInt(12 + 9 * (level - 1))) & 0x1ffn;
-    const machine = throughStages(processor, Number(table >> 12n));
-    if (machine < 0 || !memory.isRam(machine)) {
-      lines.push(`  L${level} table at ${hex64(table)} is not mapped`);
-      return lines;
-    }
-    const entry = memory.readU64(machine * 4096 + Number(index) * 8);
-    lines.push(`  L${level}[${index}] = ${hex64(entry)}${machine * 4096 === Number(table) ? '' : ` (machine frame ${machine})`}`);
-    if ((entry & PRESENT) === 0n || (level > 1 && level < 4 && (entry & LARGE) !== 0n)) return lines;
-    table = entry & ADDRESS;
+  for (const { level, index, table, machine, entry } of walk(processor, linear)) {
+    if (entry === undefined) lines.push(`  L${level} table at ${hex64(table)} is not mapped`);
+    else lines.push(`  L${level}[${index}] = ${hex64(entry)}${machine * 4096 === Number(table) ? '' : ` (machine frame ${machine})`}`);
   }
   return lines;
+}
+
+/** Eight bytes at a linear address, as the guest's tables map it now; undefined when they do not, or across a page's end. */
+export function readGuestWord(processor: Processor, linear: bigint): bigint | undefined {
+  const { memory } = processor;
+  if (processor.state.get32('longMode') === 0) return undefined;
+  const last = walk(processor, linear).at(-1);
+  if (last?.entry === undefined || (last.entry & PRESENT) === 0n) return undefined;
+  const page = (1n << BigInt(12 + 9 * (last.level - 1))) - 1n;
+  const address = (last.entry & ADDRESS & ~page) | (linear & page);
+  const machine = throughStages(processor, Number(address >> 12n));
+  const offset = Number(address & 0xfffn);
+  return machine < 0 || !memory.isRam(machine) || offset > 4096 - 8 ? undefined : memory.readU64(machine * 4096 + offset);
+}
+
+interface WalkStep {
+  readonly level: number;
+  readonly index: number;
+  /** Address of the table as the guest's kernel knows it. */
+  readonly table: bigint;
+  /** Machine frame of the table, -1 for none. */
+  readonly machine: number;
+  /** Undefined when there is no memory under the table. */
+  readonly entry: bigint | undefined;
+}
+
+function walk(processor: Processor, linear: bigint): WalkStep[] {
+  const { state, memory } = processor;
+  const steps: WalkStep[] = [];
+  let table = state.get('cr3') & ADDRESS;
+  for (let level = 4; level >= 1; level--) {
+    const index = Number((linear >> BigInt(12 + 9 * (level - 1))) & 0x1ffn);
+    const machine = throughStages(processor, Number(table >> 12n));
+    const entry = machine < 0 || !memory.isRam(machine) ? undefined : memory.readU64(machine * 4096 + index * 8);
+    steps.push({ level, index, table, machine, entry });
+    if (entry === undefined || (entry & PRESENT) === 0n || (level > 1 && level < 4 && (entry & LARGE) !== 0n)) break;
+    table = entry & ADDRESS;
+  }
+  return steps;
 }
 
 function throughStages(processor: Processor, frame: number): number {

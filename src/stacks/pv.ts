@@ -4,8 +4,8 @@ import { hashStream } from '../base/persist.ts';
 import { BareMachine } from '../machine/bare-machine.ts';
 import { barePlatform } from '../machine/bare-platform.ts';
 import { SHUTDOWN_poweroff } from '../xen-abi/sched.ts';
+import { GuestReport } from './guest-report.ts';
 import { machineParts } from './machine-parts.ts';
-import { processorReport } from './processor-report.ts';
 import type { Stack, StackEnd, StackOptions } from './stack.ts';
 import { DOM0_PAGES, startDom0, xenLayer } from './xen-layer.ts';
 
@@ -29,21 +29,24 @@ export function buildPv(options: StackOptions): Stack {
     end ??= reason;
     machine.stop({ reason: 'stopped' });
   };
+  const guest = new GuestReport(options.image);
   const xen = xenLayer({
     platform: barePlatform(machine),
     layer: 0,
     epoch: options.epoch ?? DEFAULT_EPOCH,
     seed: options.seed ?? 0n,
-    ...(options.observer && { observer: options.observer }),
+    observer: guest.watch(options.observer),
+    shutDown: (domid, code, crash) => {
+      if (domid !== 0 && code !== SHUTDOWN_poweroff) guest.capture(crash ?? `shut down with reason ${code}`, machine.processors[GUEST_CPU]);
+    },
     consoles: (_domid, bytes) => options.console(bytes),
     dom0Observer: {
       failed: (_request, error) => {
         throw error;
       },
-      shutDown: (domain, reason) => {
-        const crash = xen.hypervisor.domain(domain.domid)?.crashReason;
+      shutDown: (_domain, reason) => {
         if (reason === SHUTDOWN_poweroff) finish({ reason: 'power-off' });
-        else finish({ reason: 'crash', report: crash ?? `shut down with reason ${reason}` });
+        else finish({ reason: 'crash', report: guest.captured ?? `shut down with reason ${reason}` });
       },
     },
   });
@@ -75,6 +78,6 @@ export function buildPv(options: StackOptions): Stack {
         machine.save(writer);
         xen.save(writer);
       }),
-    report: () => processorReport(processor),
+    report: () => guest.now(processor),
   };
 }

@@ -14,17 +14,23 @@ import type { Processor } from '../cpu/processor.ts';
 export const STACK_NAMES = stacks;
 export type StackName = Column;
 
+/** A hypercall that returned. `layer` 0 is the hypervisor on the bare machine. */
+export interface HypercallEvent {
+  readonly layer: number;
+  readonly domain: number;
+  readonly vcpu: number;
+  /** With its sub-operation; entries of a multicall begin with "multicall entry: ". */
+  readonly name: string;
+  readonly args: readonly bigint[];
+  /** Undefined for calls that do not return to their caller. */
+  readonly result: bigint | undefined;
+}
+
 /** What a run can be told to report, beside the console. */
 export interface StackObserver {
-  /** A hypercall returned. `layer` 0 is the hypervisor on the bare machine. */
-  hypercall?(event: {
-    layer: number;
-    domain: number;
-    vcpu: number;
-    name: string;
-    args: readonly bigint[];
-    result: bigint | undefined;
-  }): void;
+  hypercall?(event: HypercallEvent): void;
+  /** One entry of an array of requests, as `mmuext_op entry: PIN_L4`; its hypercall returns later. */
+  operation?(event: { layer: number; domain: number; vcpu: number; name: string }): void;
   event?(event: { layer: number; domain: number; port: number; detail: string }): void;
   exit?(event: { layer: number; domain: number; reason: string }): void;
   /** Something that the guest asked for and that does not exist here; each once. */

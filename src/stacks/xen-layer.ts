@@ -8,6 +8,7 @@ import { Dom0, type Dom0Observer } from '../dom0/dom0.ts';
 import type { Platform } from '../platform/platform.ts';
 import { buildDom0 } from '../xen/build-dom0.ts';
 import type { DomainKind } from '../xen/domain-kind.ts';
+import type { Vcpu } from '../xen/domain.ts';
 import type { HypervisorObserver } from '../xen/events.ts';
 import type { Hypercall } from '../xen/hypercall/table.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
@@ -32,6 +33,8 @@ export interface XenLayerOptions {
   /** Console output of this layer's domains. */
   readonly consoles: (domid: number, bytes: Uint8Array) => void;
   readonly dom0Observer?: Dom0Observer;
+  /** A domain has shut down; its registers are still where they were. `crash`: what ended it, if it did not ask for it. */
+  readonly shutDown?: (domid: number, code: number, crash: string | undefined) => void;
 }
 
 export interface XenLayer {
@@ -47,7 +50,7 @@ export function xenLayer(options: XenLayerOptions): XenLayer {
     kinds: [pv, ...(options.kinds ?? [])],
     epoch: options.epoch * NANOSECONDS,
     ...(options.hypercalls && { hypercalls: options.hypercalls }),
-    ...(options.observer && { observers: [observerOf(options.observer, options.layer)] }),
+    observers: [observerOf(options.observer ?? {}, options.layer, options.shutDown)],
   });
   const dom0 = new Dom0({
     consoles: { output: options.consoles, input: () => new Uint8Array(0) },
@@ -62,19 +65,36 @@ export function startDom0(layer: XenLayer): void {
   buildDom0(layer.hypervisor, { pages: DOM0_PAGES, kernel: { hostCode: layer.dom0 } });
 }
 
-function observerOf(observer: StackObserver, layer: number): HypervisorObserver {
+function observerOf(observer: StackObserver, layer: number, shutDown: XenLayerOptions['shutDown']): HypervisorObserver {
   const seen = new Set<string>();
+  /** Arguments of the calls that have not returned, outermost first: a multicall contains others. */
+  const open = new Map<Vcpu, (readonly bigint[])[]>();
   return {
-    hypercallEnter: () => {},
-    hypercallLeave: (vcpu, name, result) =>
-      observer.hypercall?.({
-        layer,
-        domain: vcpu.domain.id,
-        vcpu: vcpu.id,
-        name,
-        args: [],
-        result: typeof result === 'bigint' ? result : undefined,
-      }),
+    ...(observer.hypercall && {
+      hypercallEnter: (vcpu, _name, args) => {
+        const calls = open.get(vcpu);
+        if (calls === undefined) open.set(vcpu, [args]);
+        else calls.push(args);
+      },
+      hypercallLeave: (vcpu, name, result) => {
+        const calls = open.get(vcpu) ?? [];
+        const args = calls.pop() ?? [];
+        const inMulticall = calls.length > 0;
+        if (!inMulticall) open.delete(vcpu);
+        observer.hypercall?.({
+          layer,
+          domain: vcpu.domain.id,
+          vcpu: vcpu.id,
+          name: inMulticall ? `multicall entry: ${name}` : name,
+          args,
+          result: typeof result === 'bigint' ? result : undefined,
+        });
+      },
+    }),
+    ...(observer.operation && {
+      operation: (vcpu, name) => observer.operation?.({ layer, domain: vcpu.domain.id, vcpu: vcpu.id, name }),
+    }),
+    domainShutdown: (domain, code, crash) => shutDown?.(domain.id, code, crash),
     event: (domain, port, merged) => observer.event?.({ layer, domain: domain.id, port, detail: merged ? 'merged' : '' }),
     unknown: (domain, kind, detail) => {
       const key = `${domain.id} ${kind} ${detail}`;

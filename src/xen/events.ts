@@ -17,6 +17,7 @@ export type UnknownKind = 'hypercall' | 'sub-operation' | 'msr' | 'cpuid' | 'por
 
 export interface HypervisorObserver {
   /** `name` includes the sub-operation: `event_channel_op.send`, `update_va_mapping flags=2`. */
+  /** `args`: as many as the call has. */
   hypercallEnter?(vcpu: Vcpu, name: string, args: readonly bigint[]): void;
   hypercallLeave?(vcpu: Vcpu, name: string, result: HypercallResult): void;
   /** One entry of a batch: `mmuext_op entry: PIN_L4`, `mmu_update entry: NORMAL_PT_UPDATE on page type L1`. */

@@ -9,6 +9,7 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { ConfigError } from '../../base/errors.ts';
 import type { EngineName } from '../../machine/bare-machine.ts';
 import { buildStack } from '../../stacks/build-stack.ts';
+import { describeHypercall } from '../../stacks/guest-report.ts';
 import { STACK_NAMES, type Stack, type StackEnd, type StackName, type StackObserver } from '../../stacks/stack.ts';
 
 const TRACES = ['hypercalls', 'events', 'exits', 'unknown'] as const;
@@ -163,13 +164,10 @@ function tracer(traces: ReadonlySet<Trace>): StackObserver {
   const print = (text: string): void => {
     process.stderr.write(`${text}\n`);
   };
-  const hex = (value: bigint): string => `0x${BigInt.asUintN(64, value).toString(16)}`;
   return {
     ...(traces.has('hypercalls') && {
-      hypercall: (e) =>
-        print(
-          `layer ${e.layer} d${e.domain}v${e.vcpu} ${e.name}(${e.args.map(hex).join(', ')}) = ${e.result === undefined ? '-' : BigInt.asIntN(64, e.result)}`,
-        ),
+      hypercall: (e) => print(describeHypercall(e)),
+      operation: (e) => print(`layer ${e.layer} d${e.domain}v${e.vcpu} ${e.name}`),
     }),
     ...(traces.has('events') && {
       event: (e) => print(`layer ${e.layer} d${e.domain} event on port ${e.port}${e.detail === '' ? '' : ` (${e.detail})`}`),

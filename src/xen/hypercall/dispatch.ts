@@ -37,7 +37,7 @@ export function callHypercall(hypervisor: Hypervisor, vcpu: Vcpu, number: bigint
   const name = row.name + (row.suffix?.(args) ?? '');
   const counted = entry ? name : `multicall entry: ${name}`;
   vcpu.domain.counts.set(counted, (vcpu.domain.counts.get(counted) ?? 0) + 1);
-  for (const observer of hypervisor.observers) observer.hypercallEnter?.(vcpu, name, args);
+  for (const observer of hypervisor.observers) observer.hypercallEnter?.(vcpu, name, args.slice(0, row.argumentCount));
   const outcome = row.handler(hypervisor, vcpu, args);
   for (const observer of hypervisor.observers) observer.hypercallLeave?.(vcpu, name, outcome);
   return outcome;
