@@ -13,6 +13,7 @@ import { type Event, recordedFault } from './event.ts';
 import { deliverLong } from './deliver-long.ts';
 import { deliverLegacy } from './deliver-legacy.ts';
 import { deliverReal } from './deliver-real.ts';
+import { savedFlags } from './saved-flags.ts';
 
 /** What delivery came to: the handler's first instruction is next, or the processor has shut down. */
 export type Delivery = 'delivered' | 'shutdown';
@@ -29,6 +30,7 @@ export function deliver(processor: Processor, event: Event): Delivery {
 
   const owner = processor.ringZero;
   if (owner !== undefined && state.get32('cpl') > 0) {
+    state.set('rflags', savedFlags(processor, event));
     if (event.kind === 'external') {
       owner.owner.interrupt(owner.cpu, event.vector);
     } else {

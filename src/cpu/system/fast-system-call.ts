@@ -49,6 +49,7 @@ const syscall: Handler = (processor) => {
   processor.charge('syscall');
   const owner = processor.ringZero;
   if (owner !== undefined && state.get32('cpl') > 0) {
+    state.set('rflags', state.get('rflags') & ~BigInt(Flag.RF));
     owner.owner.syscall(owner.cpu);
     return resync(processor);
   }
@@ -91,6 +92,7 @@ const sysenter: Handler = (processor) => {
   const owner = processor.ringZero;
   if (owner !== undefined && state.get32('cpl') > 0) {
     processor.charge('sysenter');
+    state.set('rflags', state.get('rflags') & ~BigInt(Flag.RF));
     owner.owner.sysenter(owner.cpu);
     return resync(processor);
   }

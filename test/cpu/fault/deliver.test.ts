@@ -247,11 +247,14 @@ describe('host code that owns ring 0', () => {
     return { test, calls };
   }
 
-  it('gets the events of CPL 3 with the registers untouched, at the same cost', () => {
+  it('gets the events of CPL 3 with the registers as hardware would save them, at the same cost', () => {
     const { test, calls } = owned(3);
     test.processor.pageFault(0x5000n, 7);
+    test.processor.state.set('rflags', 0x346n);
     deliver(test.processor, fault(14, 7));
+    expect(test.processor.state.get('rflags')).toBe(0x10346n);
     deliver(test.processor, software(0x80));
+    expect(test.processor.state.get('rflags')).toBe(0x346n);
     deliver(test.processor, interrupt(0x31));
     expect(calls).toEqual(['fault 14 7 5000 0', 'software 128 undefined 0 2', 'interrupt 49']);
     expect(place(test.processor)).toBe('2b:400123 cpl 3 ss 23');

@@ -1,8 +1,11 @@
 /** The slow paths of engines: what they return, charge, enter in the lookup table, and leave untouched when they fault. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { commitStore, fetchBytes, fetchCode, prepareStore, slowLoad } from '../../../src/cpu/mmu/access.ts';
-import { dropPage, flushLookup, markCodeFrame, unmarkCodeFrame } from '../../../src/cpu/mmu/lookup-table.ts';
+import { dropPage, findHostAddress, flushLookup, markCodeFrame, unmarkCodeFrame } from '../../../src/cpu/mmu/lookup-table.ts';
 import { setSecondStages } from '../../../src/cpu/mmu/second-stage.ts';
+import { Access } from '../../../src/cpu/mmu/walk-result.ts';
+import { walkTables } from '../../../src/cpu/mmu/walk.ts';
 import { readVirtual, writeVirtual } from '../../../src/cpu/mmu/virtual.ts';
 import type { Processor } from '../../../src/cpu/processor.ts';
 import { LOOKUP_ENTRY_BYTES, LOOKUP_SUPERVISOR, LOOKUP_USER, OFFSET, TAG_TRAP_WRITES } from '../../../src/cpu/state.ts';
@@ -121,6 +124,58 @@ describe('the lookup table', () => {
     dropPage(processor, 0x123fffn);
     expect([tags(processor, 0x123000, false), tags(processor, 0x123000, true)]).toEqual(['---', '---']);
     expect(tags(processor, 0x124000, false)).toBe('r-x');
+  });
+});
+
+describe('the lookup table against walks', () => {
+  it('never lets through what the tables refuse, nor to another place, after any sequence of accesses and flushes', () => {
+    const pages = [0x123, 0x124, 0x523, 0x524, 0x5ff];
+    const flag = fc.constantFrom(0n, Pte.US, Pte.RW, Pte.US | Pte.RW, Pte.XD, Pte.US | Pte.XD, Pte.US | Pte.RW | Pte.XD, Pte.D | Pte.RW);
+    const step = fc.record({
+      page: fc.constantFrom(...pages),
+      kind: fc.constantFrom('load', 'store', 'fetch', 'map', 'mark'),
+      cpl: fc.constantFrom<0 | 3>(0, 3),
+      flags: flag,
+      frame: fc.constantFrom(0x300, 0x301, 0x302),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        const { processor, memory } = longMode();
+        for (const { page, kind, cpl, flags, frame } of steps) {
+          const linear = BigInt(page) << 12n;
+          setCpl(processor, cpl);
+          if (kind === 'load') slowLoad(processor, linear, 8);
+          else if (kind === 'store') store(processor, linear, [1]);
+          else if (kind === 'fetch') fetchCode(processor, linear);
+          else if (kind === 'mark') markCodeFrame(processor, frame);
+          else {
+            memory.writeU64(leafAddress(page << 12), BigInt(frame << 12) | Pte.P | flags);
+            dropPage(processor, linear);
+          }
+        }
+        for (const page of pages) {
+          const linear = BigInt(page) << 12n;
+          for (const user of [false, true]) {
+            const held = tags(processor, page << 12, user);
+            for (const [letter, access] of [
+              ['r', Access.READ],
+              ['w', Access.WRITE],
+              ['x', Access.FETCH],
+            ] as const) {
+              const host = findHostAddress(processor, linear, access, user);
+              expect(host !== -1).toBe(held.includes(letter));
+              if (host === -1) continue;
+              const dirtyBefore = memory.readU64(leafAddress(page << 12)) & Pte.D;
+              expect(walkTables(processor, linear, access, user, false)).toBe(true);
+              expect(host).toBe(memory.base + processor.walk.machine);
+              if (letter === 'w') expect(dirtyBefore).toBe(Pte.D);
+              if (letter === 'w') expect(held.includes('w!')).toBe(memory.codeFrames[processor.walk.machine >> 12] !== 0);
+            }
+          }
+        }
+      }),
+      { numRuns: 150 },
+    );
   });
 });
 
