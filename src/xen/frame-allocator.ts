@@ -36,6 +36,7 @@ export class FrameAllocator {
 
   /** The highest free frame below `limit` (exclusive), or -1. */
   allocate(limit = this.frameCount): number {
+    if (limit <= 0) return -1;
     const top = (Math.min(limit, this.frameCount) - 1) >>> 5;
     for (let word = Math.min(this.hint, top); word >= 0; word--) {
       let bits = this.bitmap[word] as number;

@@ -83,9 +83,11 @@ export class Hypervisor {
     this.schedules = platform.cpus.map(newCpuSchedule);
     this.time = new SystemTime(platform.tscKhz);
     for (let frame = 0; frame < platform.memory.frameCount; frame++) {
-      if (platform.memory.isRam(frame)) this.allocator.release(frame);
-      else this.frames.owner[frame] = Owner.io;
+      // Frame 0 stands for "none" in tables, and never goes to a guest.
+      if (platform.memory.isRam(frame) && frame > 0) this.allocator.release(frame);
+      else this.frames.owner[frame] = frame === 0 ? Owner.xen : Owner.io;
     }
+    this.frames.references[0] = 1;
     const m2pFrames = MachineToPhysical.framesFor(platform.memory.frameCount);
     this.m2p = new MachineToPhysical(this.memory, this.allocateXenFrames(m2pFrames), platform.memory.frameCount);
     this.hypercalls = hypercalls;

@@ -98,8 +98,7 @@ function saveSchedule(schedule: CpuSchedule, writer: SaveWriter): void {
 }
 
 function restoreSchedule(hypervisor: Hypervisor, reader: SaveReader): CpuSchedule {
-  const queue = (): Vcpu[] =>
-    reader.list(() => restoreLink(hypervisor, reader)).filter((vcpu) => vcpu !== undefined);
+  const queue = (): Vcpu[] => reader.list(() => restoreLink(hypervisor, reader)).filter((vcpu) => vcpu !== undefined);
   const boosted = queue();
   const ready = queue();
   const current = restoreLink(hypervisor, reader);

@@ -29,7 +29,9 @@ const structs = Object.entries(headers).flatMap(([header, exports]) =>
 describe('a structure', () => {
   it('is read and written at the offsets of either ABI', () => {
     const bytes = sample.write({ word: 0x1122334455667788n, small: 0x9abc, signed: -2, bytes: Uint8Array.of(1, 2, 3, 4) });
-    expect([...bytes]).toEqual([0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0xbc, 0x9a, 0xfe, 0xff, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0]);
+    expect([...bytes]).toEqual([
+      0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0xbc, 0x9a, 0xfe, 0xff, 0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0,
+    ]);
     const small = sample.write({ word: 0x1122334455667788n, signed: -2 }, undefined, 32);
     expect([...small]).toEqual([0x88, 0x77, 0x66, 0x55, 0, 0, 0xfe, 0xff, 0, 0, 0, 0]);
     expect(sample.read(small, 32).word).toBe(0x55667788n);

@@ -105,7 +105,7 @@ function stealExtents(hypervisor: Hypervisor, vcpu: Vcpu, domain: Domain, list: 
 
 function allocateExtents(hypervisor: Hypervisor, count: number, order: number, bits: number): number[] | undefined {
   const { allocator } = hypervisor;
-  const limit = bits === 0 || bits >= 52 ? allocator.frameCount : bits <= 12 ? 0 : 2 ** (bits - 12);
+  const limit = bits === 0 || bits >= 52 ? allocator.frameCount : bits < 12 ? 0 : 2 ** (bits - 12);
   const size = 1 << order;
   const found: number[] = [];
   for (let i = 0; i < count; i++) {

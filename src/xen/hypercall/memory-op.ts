@@ -133,7 +133,7 @@ export function allocateExtent(hypervisor: Hypervisor, target: Domain, order: nu
   if (hypervisor.allocator.free - count < claimedByOthers(hypervisor, target)) return -1;
   const { allocator } = hypervisor;
   const bits = addressBits === 0 ? Number.POSITIVE_INFINITY : addressBits;
-  const limit = bits >= 52 ? allocator.frameCount : bits <= 12 ? 0 : 2 ** (bits - 12);
+  const limit = bits >= 52 ? allocator.frameCount : bits < 12 ? 0 : 2 ** (bits - 12);
   const frame = count === 1 ? allocator.allocate(limit) : allocator.allocateRun(count, count, limit);
   if (frame < 0) return -1;
   target.claimedPages -= claimed;
