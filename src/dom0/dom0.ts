@@ -14,6 +14,7 @@ import { VIRQ_CONSOLE, VIRQ_DOM_EXC } from '../xen-abi/xen.ts';
 import { ConsoleBackend, type ConsoleOutlet } from './backend/console.ts';
 import type { PortUse } from './kernel/events.ts';
 import { Dom0Kernel, dom0Image } from './kernel/kernel.ts';
+import { findLayerBelow, type LayerBelow } from './kernel/layer-below.ts';
 import type { DomainConfig } from './toolstack/domain-config.ts';
 import { Lifecycle, type LifecycleObserver } from './toolstack/lifecycle.ts';
 import { Xenstored } from './xenstored.ts';
@@ -33,6 +34,8 @@ export interface Dom0Options {
   readonly consoles: ConsoleOutlet;
   readonly observer?: Dom0Observer;
   readonly random: RandomState;
+  /** Look for a Xen below the hypervisor, by passthrough. Default false. */
+  readonly layerBelow?: boolean;
 }
 
 export class Dom0 implements HostGuest {
@@ -42,10 +45,14 @@ export class Dom0 implements HostGuest {
   readonly consoles: ConsoleBackend;
   readonly lifecycle: Lifecycle;
   readonly #observer: Dom0Observer;
+  readonly #looksBelow: boolean;
+  /** Xen below this hypervisor, once Dom0 has started; undefined where there is none. */
+  below: LayerBelow | undefined = undefined;
   #requests: Dom0Request[] = [];
 
   constructor(options: Dom0Options) {
     this.#observer = options.observer ?? {};
+    this.#looksBelow = options.layerBelow ?? false;
     this.xenstored = new Xenstored(this.kernel);
     this.consoles = new ConsoleBackend(this.kernel, options.consoles);
     this.lifecycle = new Lifecycle({
@@ -68,6 +75,7 @@ export class Dom0 implements HostGuest {
     this.kernel.events.bindVirq(VIRQ_CONSOLE);
     this.xenstored.write('/local/domain/0/domid', '0');
     this.xenstored.write('/local/domain/0/name', 'Domain-0');
+    if (this.#looksBelow) this.below = findLayerBelow(this.kernel.calls);
     this.lifecycle.start();
     this.#takeRequests();
   }
@@ -88,6 +96,7 @@ export class Dom0 implements HostGuest {
       this.consoles.save(writer);
       this.lifecycle.save(writer);
       writer.plain(this.#requests);
+      writer.plain(this.below ?? null);
     });
   }
 
@@ -98,6 +107,7 @@ export class Dom0 implements HostGuest {
       this.consoles.restore(reader);
       this.lifecycle.restore(reader);
       this.#requests = reader.plain();
+      this.below = reader.plain<LayerBelow | null>() ?? undefined;
     });
   }
 
