@@ -2,6 +2,7 @@
  * Pure functions on 64-bit words that the algebra leaves to host code: rare, long, and the same for every engine.
  * Arguments and results are words (unsigned bigints below 2^64).
  */
+import { aesHostFunctions } from './aes.ts';
 import { floatHostFunctions } from './float/host-functions.ts';
 
 export type HostFunctionBody = (a: bigint, b: bigint, c: bigint) => bigint;
@@ -11,6 +12,7 @@ const word = (value: bigint): bigint => BigInt.asUintN(64, value);
 
 export const HOST_FUNCTIONS: Readonly<Record<string, HostFunctionBody>> = {
   ...floatHostFunctions(),
+  ...aesHostFunctions(),
   /** Quotient of high:low by divisor, high < divisor. */
   div128: (high, low, divisor) => ((high << 64n) | low) / divisor,
   /** Quotient of the signed high:low by a signed divisor, known to fit. */

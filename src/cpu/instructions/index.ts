@@ -3,6 +3,7 @@ import { collect, type Definitions } from '../definition.ts';
 import { binaryArithmetic } from './binary-arithmetic.ts';
 import { bitAndByte } from './bit-and-byte.ts';
 import { bitManipulation } from './bit-manipulation.ts';
+import { cipherAndHash } from './cipher-and-hash.ts';
 import { controlTransfer } from './control-transfer.ts';
 import { dataTransfer } from './data-transfer.ts';
 import { decimalArithmetic } from './decimal-arithmetic.ts';
@@ -32,6 +33,16 @@ export function instructionDefinitions(): Definitions {
     decimalArithmetic,
     bitManipulation,
   ];
-  const sse = [sseDataTransfer, sseArithmetic, sseComparison, sseConversion, sseLogical, sseShuffle, sseInteger, sseDotProduct];
+  const sse = [
+    sseDataTransfer,
+    sseArithmetic,
+    sseComparison,
+    sseConversion,
+    sseLogical,
+    sseShuffle,
+    sseInteger,
+    sseDotProduct,
+    cipherAndHash,
+  ];
   return collect([...general, ...sse]);
 }

@@ -137,10 +137,10 @@ export function writeVector<V, B>(k: Algebra<V, B>, operand: Operand, [low, high
   k.writeXmm(operand, 1, high);
 }
 
-/** Body for `destination = f(destination, source)` on whole vectors. */
-export function vectorOperation(f: <V, B>(k: Algebra<V, B>, a: Vector<V>, b: Vector<V>) => Vector<V>): Definition {
+/** Body for `destination = f(destination, source)` on whole vectors; `aligned`: a source in memory has to be. */
+export function vectorOperation(f: <V, B>(k: Algebra<V, B>, a: Vector<V>, b: Vector<V>) => Vector<V>, aligned = true): Definition {
   return (k, i) => {
-    const b = k.read128(i.operands[1], true);
+    const b = k.read128(i.operands[1], aligned);
     const a = k.read128(i.operands[0], true);
     writeVector(k, i.operands[0], f(k, a, b));
   };
