@@ -9,7 +9,6 @@ import type { PvVcpu, Vcpu } from '../vcpu.ts';
 import { guestHasFeature } from './cpuid-policy.ts';
 import type { Pv } from './pv.ts';
 import { setKernelRoot } from './root-tables.ts';
-import { setTaskSwitched } from './traps.ts';
 
 const HOST_CR4_SHOWN = BigInt(Cr4.PAE | Cr4.MCE | Cr4.OSFXSR | Cr4.OSXMMEXCPT);
 
@@ -70,4 +69,12 @@ function setGuestCr4(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu, value: bigint): void 
   if (bits === state.cr4) return;
   cpu.writeCr4((cpu.cr4 & ~state.cr4) | bits);
   state.cr4 = bits;
+}
+
+/** Virtual CR0.TS; the processor's follows it. */
+export function setTaskSwitched(vcpu: Vcpu, cpu: PlatformCpu, on: boolean): void {
+  const state = vcpu.pv as PvVcpu;
+  if (state.taskSwitched === on) return;
+  state.taskSwitched = on;
+  cpu.writeCr0(on ? cpu.cr0 | BigInt(Cr0.TS) : cpu.cr0 & ~BigInt(Cr0.TS));
 }

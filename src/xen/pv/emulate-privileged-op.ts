@@ -12,7 +12,7 @@ import type { Instruction, Operand } from '../../x86/instruction.ts';
 import { Msr } from '../../x86/msr-index.ts';
 import { ENODEV } from '../../xen-abi/errno.ts';
 import type { PvVcpu, Vcpu } from '../vcpu.ts';
-import { readControlRegister, writeControlRegister } from './control-registers.ts';
+import { readControlRegister, writeControlRegister, setTaskSwitched } from './control-registers.ts';
 import { Cost } from './cost-rows.ts';
 import { getDebugRegister, setDebugRegister } from './debug-registers.ts';
 import { executeCpuid } from './forced-cpuid.ts';
@@ -20,7 +20,7 @@ import { effectiveAddress, fetchInstruction, writeRegister } from './guest-instr
 import { ioplAllows, portAllowed, readPort, writePort } from './io-ports.ts';
 import { readGuestMsr, writeGuestMsr } from './msr.ts';
 import type { Pv } from './pv.ts';
-import { deliverPageFault, deliverTrap, finishInstruction, setTaskSwitched } from './traps.ts';
+import { deliverPageFault, deliverTrap, finishInstruction } from './deliver-trap.ts';
 
 const RAX = 0;
 const RCX = 1;

@@ -9,7 +9,7 @@ import { Cost } from './cost-rows.ts';
 import { guestCpuid } from './cpuid-policy.ts';
 import { codeAddress, readCode } from './guest-instruction.ts';
 import type { Pv } from './pv.ts';
-import { finishInstruction } from './traps.ts';
+import { finishInstruction } from './deliver-trap.ts';
 
 const FORCED_CPUID = [0x0f, 0x0b, 0x78, 0x65, 0x6e, 0x0f, 0xa2];
 

@@ -17,7 +17,7 @@ import { Cost, mmuUpdate as levelRows } from './cost-rows.ts';
 import { machineEntry, resolveOwner } from './foreign-domain.ts';
 import { FRAME_BYTES } from './guest-entry.ts';
 import type { PageTables } from './page-tables.ts';
-import { proceedWith } from './proceed.ts';
+import { proceedWith } from '../hypercall/proceed.ts';
 import { updateL1, updateUpper } from './update-entry.ts';
 
 const commandNames = ['NORMAL_PT_UPDATE', 'MACHPHYS_UPDATE', 'PT_PRESERVE_AD', 'PT_UPDATE_NO_TRANSLATE'];

@@ -18,7 +18,7 @@ import type { DescriptorTables } from './descriptor-tables.ts';
 import { resolveOwner } from './foreign-domain.ts';
 import { isCanonical } from './guest-walk.ts';
 import { type PageTables, mayChooseCacheability } from './page-tables.ts';
-import { proceedWith } from './proceed.ts';
+import { proceedWith } from '../hypercall/proceed.ts';
 import { setKernelRoot, setUserRoot } from './root-tables.ts';
 import { readVcpuMask, runningVcpus } from './vcpu-mask.ts';
 

@@ -16,7 +16,7 @@ import { updateVaMapping } from './hypercall-update-va-mapping.ts';
 import { iret } from './iret.ts';
 import type { Pv } from './pv.ts';
 import { setSegmentBase } from './segment-base.ts';
-import { setTaskSwitched } from './traps.ts';
+import { setTaskSwitched } from './control-registers.ts';
 
 const u32 = (value: bigint | undefined): number => Number(BigInt.asUintN(32, value ?? 0n));
 const stateOf = (vcpu: Vcpu): PvVcpu => vcpu.pv as PvVcpu;

@@ -18,7 +18,7 @@ import { isCanonical } from './guest-walk.ts';
 import type { Pv } from './pv.ts';
 import { toggleGuestMode } from './root-tables.ts';
 import { loadIretSegments } from './segment-load.ts';
-import { deliverTrap } from './traps.ts';
+import { deliverTrap } from './deliver-trap.ts';
 
 const FRAME_WORDS = 9;
 const VGCF_in_syscall = 0x100n;

@@ -16,7 +16,7 @@ import { effectiveAddress, fetchInstruction, operandValue, writeRegister } from 
 import { findL1Entry } from './guest-walk.ts';
 import type { Pv } from './pv.ts';
 import { type ModifyResult, modify, subtract } from './read-modify-write.ts';
-import { finishInstruction } from './traps.ts';
+import { finishInstruction } from './deliver-trap.ts';
 import { updateL1 } from './update-entry.ts';
 
 const RAX = 0;

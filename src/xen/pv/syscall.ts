@@ -18,7 +18,7 @@ import { FLAT_RING3_CS32, FLAT_RING3_CS64, FLAT_RING3_SS32 } from './descriptor.
 import { codeMode } from './guest-instruction.ts';
 import { isCanonical } from './guest-walk.ts';
 import type { Pv } from './pv.ts';
-import { deliverTrap } from './traps.ts';
+import { deliverTrap } from './deliver-trap.ts';
 
 const RSP = 4;
 const RCX = 1;

@@ -4,15 +4,14 @@
  * Sources: Xen public/arch-x86/xen.h (struct trap_info), SDM 3A §6.15 (exceptions), §4.7 (page-fault error code).
  */
 import type { PlatformCpu, ProcessorEvent } from '../../platform/cpu.ts';
-import { Cr0, Dr6 } from '../../x86/control-registers.ts';
-import { Flag } from '../../x86/eflags.ts';
-import { Vector, vectorName } from '../../x86/exceptions.ts';
-import { writeCr2 } from '../shared-info.ts';
+import { Dr6 } from '../../x86/control-registers.ts';
+import { Vector } from '../../x86/exceptions.ts';
 import type { PvVcpu, Vcpu } from '../vcpu.ts';
-import { bounce } from './bounce.ts';
 import { editContext } from './context-edit.ts';
+import { setTaskSwitched } from './control-registers.ts';
 import { Cost } from './cost-rows.ts';
 import { crashGuest } from './crash-report.ts';
+import { deliverPageFault, deliverTrap } from './deliver-trap.ts';
 import { emulatePrivilegedOp } from './emulate-privileged-op.ts';
 import { emulateForcedCpuid } from './forced-cpuid.ts';
 import type { Pv } from './pv.ts';
@@ -53,25 +52,6 @@ export function handleException(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu, event: Pro
     default:
       deliverTrap(pv, vcpu, cpu, vector, event.errorCode);
   }
-}
-
-/** Enters the guest's handler of `vector`. False when that ended the domain. */
-export function deliverTrap(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu, vector: number, errorCode: number | undefined): boolean {
-  const state = vcpu.pv as PvVcpu;
-  const trap = state.traps[vector];
-  if (trap === undefined) return crashGuest(pv.hypervisor, vcpu, cpu, `exception with vector ${vector}`);
-  cpu.charge(state.kernelMode ? Cost.kernelFaultBounce : Cost.userFaultBounce);
-  return bounce(pv.tables, pv.hypervisor, vcpu, cpu, trap, { name: vectorName(vector), errorCode });
-}
-
-/** #PF with the address in CR2 and vcpu_info, and the U bit telling the guest's mode, not the processor's. */
-export function deliverPageFault(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu, address: bigint, errorCode: number): boolean {
-  const state = vcpu.pv as PvVcpu;
-  state.cr2 = address;
-  cpu.cr2 = address;
-  writeCr2(pv.hypervisor, vcpu, address);
-  const code = (errorCode & ~(PF_USER | PF_RESERVED)) | (state.kernelMode ? 0 : PF_USER);
-  return deliverTrap(pv, vcpu, cpu, Vector.PF, code);
 }
 
 function pageFault(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu, address: bigint, errorCode: number): void {
@@ -124,14 +104,6 @@ function deviceNotAvailable(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu): void {
   deliverTrap(pv, vcpu, cpu, Vector.NM, undefined);
 }
 
-/** Virtual CR0.TS; the processor's follows it. */
-export function setTaskSwitched(vcpu: Vcpu, cpu: PlatformCpu, on: boolean): void {
-  const state = vcpu.pv as PvVcpu;
-  if (state.taskSwitched === on) return;
-  state.taskSwitched = on;
-  cpu.writeCr0(on ? cpu.cr0 | BigInt(Cr0.TS) : cpu.cr0 & ~BigInt(Cr0.TS));
-}
-
 /** The processor's DR6 is added to the guest's and cleared. */
 function mergeDebugStatus(pv: Pv, vcpu: Vcpu): void {
   const state = vcpu.pv as PvVcpu;
@@ -140,15 +112,4 @@ function mergeDebugStatus(pv: Pv, vcpu: Vcpu): void {
     state.debug[6] = (state.debug[6] as bigint) | (status & 0xffffn);
     context.debug[4] = BigInt(Dr6.RESET);
   });
-}
-
-/** After an instruction that the hypervisor carried out: RIP behind it, RF cleared, and #DB if the guest single-steps. */
-export function finishInstruction(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu, length: number): void {
-  cpu.rip = BigInt.asUintN(64, cpu.rip + BigInt(length));
-  const flags = cpu.rflags;
-  cpu.rflags = flags & ~BigInt(Flag.RF);
-  if ((flags & BigInt(Flag.TF)) === 0n) return;
-  const state = vcpu.pv as PvVcpu;
-  state.debug[6] = (state.debug[6] as bigint) | BigInt(Dr6.BS);
-  deliverTrap(pv, vcpu, cpu, Vector.DB, undefined);
 }

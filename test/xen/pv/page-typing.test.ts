@@ -53,8 +53,7 @@ describe('page typing (public/xen.h, R1 to R16)', () => {
 
   it('R4: frames of others -EBUSY, I/O memory -EPERM, the impossible frame -EINVAL', () => {
     const d = new SmallDomain({ mmioFrames: 4 });
-    const free = 0;
-    expect(d.hypervisor.frames.owner[free]).toBe(-1);
+    const free = d.hypervisor.frames.owner.indexOf(-1);
     expect(d.updateVa(d.virtual(10), d.entry(free, P))).toBe(-EBUSY);
     expect(d.updateVa(d.virtual(10), d.entry(d.pv.slots.m2pL3, P))).toBe(-EBUSY);
     expect(d.updateVa(d.virtual(10), d.entry(2048, P))).toBe(-EPERM);
@@ -264,5 +263,31 @@ describe('arrays of requests', () => {
       d.hypervisor.kind(d.domain).syscall(d.hypervisor, d.vcpu, d.cpu);
     } while (d.cpu.rip !== 0x40_0010n);
     expect([calls, d.cpu.gpr(0), d.get(done, 1)[0]]).toEqual([3, 0n, 2500n]);
+  });
+
+  it('so does one inside a multicall, and a long multicall', () => {
+    const d = new SmallDomain();
+    const update = [d.at(d.table(3), 10), d.entry(d.mfn(10), P)];
+    for (let pfn = 600; pfn < 610; pfn++) d.put(Array.from({ length: 256 }, () => update).flat(), d.virtual(pfn));
+    const done = d.put([0], d.virtual(620));
+    const entries = [[1, 0, d.virtual(600), 2500, done, 0x7ff0, 0, 0]];
+    for (let i = 1; i < 600; i++) entries.push([17, 7, 0, 0, 0, 0, 0, 0]); // xen_version(version)
+    for (let page = 0; page < 10; page++) d.put(entries.slice(page * 64, page * 64 + 64).flat(), d.virtual(630 + page));
+    for (const [register, value] of [
+      [0, 13n],
+      [7, d.virtual(630)],
+      [6, 600n],
+    ] as const)
+      d.cpu.setGpr(register, value);
+    let calls = 0;
+    do {
+      calls++;
+      d.cpu.rip = 0x40_0010n;
+      d.hypervisor.kind(d.domain).syscall(d.hypervisor, d.vcpu, d.cpu);
+    } while (d.cpu.rip !== 0x40_0010n);
+    // Twice for the updates, twice for the 600 entries, and the end.
+    expect([calls, d.cpu.gpr(0), d.get(done, 1)[0]]).toEqual([5, 0n, 2500n]);
+    expect(d.get(d.virtual(630) + 8n, 1)).toEqual([0n]);
+    expect(d.get(d.virtual(639) + 8n, 1)).toEqual([0x4_0011n]);
   });
 });
