@@ -12,6 +12,7 @@ import type { Vcpu } from '../xen/domain.ts';
 import type { HypervisorObserver } from '../xen/events.ts';
 import type { Hypercall } from '../xen/hypercall/table.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
+import { hvmOp } from '../xen/hvm/hvm-op.ts';
 import { PvDomains } from '../xen/pv/pv-domains.ts';
 import { startHypervisor } from '../xen/start.ts';
 import type { StackObserver } from './stack.ts';
@@ -46,10 +47,13 @@ export interface XenLayer {
 
 export function xenLayer(options: XenLayerOptions): XenLayer {
   const pv = new PvDomains();
+  const kinds: readonly DomainKind[] = [pv, ...(options.kinds ?? [])];
+  // The call exists for everybody, full domains or not.
+  const withoutFull = kinds.some(({ name }) => name === 'full') ? [] : [hvmOp(() => undefined)];
   const hypervisor = startHypervisor(options.platform, {
-    kinds: [pv, ...(options.kinds ?? [])],
+    kinds,
     epoch: options.epoch * NANOSECONDS,
-    ...(options.hypercalls && { hypercalls: options.hypercalls }),
+    hypercalls: [...withoutFull, ...(options.hypercalls ?? [])],
     observers: [observerOf(options.observer ?? {}, options.layer, options.shutDown)],
   });
   const dom0 = new Dom0({
