@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes GRUB images for a 64-bit PV domain from Debian's package grub-xen-bin, which is downloaded once through apt and
-# never committed. Needs apt-get, dpkg-deb, tar and grub-mkimage (package grub-common).
+# never committed; if PARAVANE_DEBIAN_ROOT names a folder with the package unpacked, from there. Needs apt-get, dpkg-deb,
+# tar and grub-mkimage (package grub-common).
 #
 #   halt.bin      prints a line and halts                        (halt.cfg)
 #   explore.bin   lists devices, reads a file from its memory
@@ -19,7 +20,8 @@ for tool in apt-get dpkg-deb tar grub-mkimage; do
   command -v "$tool" > /dev/null || { echo "make.sh: $tool is missing" >&2; exit 2; }
 done
 
-modules=$out/unpacked/usr/lib/grub/x86_64-xen
+modules=${PARAVANE_DEBIAN_ROOT:-/nonexistent}/usr/lib/grub/x86_64-xen
+[ -d "$modules" ] || modules=$out/unpacked/usr/lib/grub/x86_64-xen
 if [ ! -d "$modules" ]; then
   (
     cd "$out"

@@ -7,7 +7,8 @@
 # Status 0: the guest printed DONE or VERDICT SUCCESS, or EXPECT CRASH and the hypervisor crashed it; 1: it did not, or it printed PANIC or
 # VERDICT FAILURE; 2: set-up failed.
 # Needs: qemu-system-x86_64, apt-get, dpkg-deb, zcat. The hypervisor comes from the Debian package xen-hypervisor-4.17-amd64,
-# fetched by name and unpacked under ${PARAVANE_CACHE:-${TMPDIR:-/tmp}/paravane-real-xen}; it is never committed.
+# fetched by name and unpacked under ${PARAVANE_CACHE:-${TMPDIR:-/tmp}/paravane-real-xen}; it is never committed. A folder
+# PARAVANE_DEBIAN_ROOT with the package unpacked saves the download.
 # SMAP is off because QEMU's IRET at CPL 3 reads its frame with kernel rights (guests/README.md).
 set -eu
 all=0; domu=0; limit=300; mem=32; log=
@@ -22,7 +23,11 @@ args=${*:-reps=2}
 [ -r "$kernel" ] || { echo "run.sh: cannot read $kernel" >&2; exit 2; }
 cache=${PARAVANE_CACHE:-${TMPDIR:-/tmp}/paravane-real-xen}
 xen=$cache/xen-4.17
-if [ ! -s "$xen" ]; then
+unpacked=${PARAVANE_DEBIAN_ROOT:-/nonexistent}/boot/xen-4.17-amd64.gz
+if [ ! -s "$xen" ] && [ -r "$unpacked" ]; then
+  mkdir -p "$cache"
+  zcat "$unpacked" > "$xen.new.$$" && mv "$xen.new.$$" "$xen"
+elif [ ! -s "$xen" ]; then
   mkdir -p "$cache"
   ( cd "$cache" && rm -rf unpacked ./*.deb && apt-get download -q xen-hypervisor-4.17-amd64 >/dev/null 2>&1 && dpkg-deb -x ./*.deb unpacked &&
     zcat unpacked/boot/xen-4.17-amd64.gz > xen.new && mv xen.new "$xen" && rm -rf unpacked ) || { echo "run.sh: cannot fetch xen-hypervisor-4.17-amd64" >&2; exit 2; }
