@@ -255,6 +255,7 @@ export interface GrantTable {
   /** Machine frames of the shared table. */
   readonly frames: number[];
   readonly active: Map<number, ActiveGrant>;
-  /** Handle -> mapping. The lowest free handle is given out. */
+  /** Handle -> mapping. The lowest free handle is given out; none is free below `handleHint`. */
   readonly mappings: Map<number, GrantMapping>;
+  handleHint: number;
 }

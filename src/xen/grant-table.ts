@@ -35,6 +35,7 @@ export function newGrantTable(maxFrames: number, maxMaptrackFrames: number, maxV
     frames: [],
     active: new Map(),
     mappings: new Map(),
+    handleHint: 0,
   };
 }
 
@@ -60,6 +61,7 @@ export function destroyGrantTable(hypervisor: Hypervisor, domain: Domain): void 
     releaseUse(hypervisor, granter, mapping, mapping.flags, false);
   }
   domain.grants.mappings.clear();
+  domain.grants.handleHint = 0;
   for (const frame of domain.grants.frames) unshareXenFrame(hypervisor, frame);
   domain.grants.frames.length = 0;
 }

@@ -85,7 +85,9 @@ describe('the frame allocator', () => {
   it('gives the highest free frame, and the highest aligned run, below a limit', () => {
     const allocator = new FrameAllocator(100);
     for (let frame = 0; frame < 100; frame++) allocator.release(frame);
-    expect([allocator.allocate(), allocator.allocate(50), allocator.allocateRun(16, 16), allocator.allocateRun(4, 4, 20)]).toEqual([99, 49, 80, 16]);
+    expect([allocator.allocate(), allocator.allocate(50), allocator.allocateRun(16, 16), allocator.allocateRun(4, 4, 20)]).toEqual([
+      99, 49, 80, 16,
+    ]);
     expect([allocator.allocate(0), allocator.allocateRun(64, 64), allocator.free]).toEqual([-1, -1, 100 - 22]);
   });
 

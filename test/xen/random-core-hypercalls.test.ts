@@ -5,10 +5,11 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DOMID_SELF } from '../../src/xen-abi/xen.ts';
+import { DOMID_SELF, Hypercall } from '../../src/xen-abi/xen.ts';
 import { audit, census } from '../../src/xen/census.ts';
-import { destroyDomain } from '../../src/xen/domain-lifecycle.ts';
+import { destroyDomain, resumeDomain } from '../../src/xen/domain-lifecycle.ts';
 import { coreHypercalls } from '../../src/xen/hypercall/core-hypercalls.ts';
+import { unblock, wake } from '../../src/xen/scheduler.ts';
 import { guestBase, TestGuest, testHost } from './core-guest.ts';
 
 const numbers = coreHypercalls.map((row) => row.number);
@@ -29,25 +30,47 @@ const word = fc.oneof(
   fc.tuple(small, small).map(([low, high]) => low | (high << 32n)),
   fc.tuple(small, small, small).map(([a, b, c]) => a | (b << 16n) | (c << 32n)),
 );
-const call = fc.record({
-  number: fc.oneof({ weight: 12, arbitrary: fc.constantFrom(...numbers) }, fc.integer({ min: 0, max: 70 })),
-  args: fc.tuple(fc.oneof(small, pointer), pointer, argument, argument),
-  at: pageOffset,
-  words: fc.array(word, { minLength: 4, maxLength: 20 }),
-});
+/** Mostly the structure's address where the call wants one; anything at all now and then. */
+const call = fc
+  .record({
+    number: fc.oneof({ weight: 12, arbitrary: fc.constantFrom(...numbers) }, fc.integer({ min: 0, max: 70 })),
+    args: fc.tuple(argument, argument, argument, argument),
+    command: fc.integer({ min: 0, max: 30 }).map(BigInt),
+    count: fc.oneof(fc.constant(1n), small),
+    wild: fc.integer({ min: 0, max: 9 }),
+    at: pageOffset,
+    words: fc.array(word, { minLength: 4, maxLength: 20 }),
+  })
+  .map(({ number, args, command, count, wild, at, words }) => {
+    const here = guestBase + BigInt(at);
+    if (wild === 0) return { number, args, at, words };
+    const toolstack = number === Hypercall.domctl || number === Hypercall.sysctl;
+    const shaped: Record<number, bigint[]> = {
+      [Hypercall.domctl]: [here],
+      [Hypercall.sysctl]: [here],
+      [Hypercall.event_channel_op_compat]: [here],
+      [Hypercall.multicall]: [here, count],
+      [Hypercall.grant_table_op]: [command % 13n, here, count],
+      [Hypercall.vcpu_op]: [command % 15n, count % 3n, here],
+      [Hypercall.console_io]: [command % 2n, count, here],
+    };
+    const [first = 0n, ...rest] = words;
+    const header = toolstack ? [(command % 30n) | (0x15n << 32n), first & 0xffn, ...rest] : words;
+    return { number, args: shaped[number] ?? [command, here, count, args[3]], at, words: header };
+  });
 
 describe('random hypercalls of the core', () => {
   it('from an unprivileged domain keep the books and hurt nobody else', () => {
     fc.assert(
-      fc.property(fc.array(call, { maxLength: 40 }), (calls) => runCalls(1, calls)),
-      { numRuns: 150 },
+      fc.property(fc.array(call, { minLength: 20, maxLength: 60, size: 'max' }), (calls) => runCalls(1, calls)),
+      { numRuns: 200 },
     );
   });
 
   it('from Dom0 keep the books', () => {
     fc.assert(
-      fc.property(fc.array(call, { maxLength: 40 }), (calls) => runCalls(0, calls)),
-      { numRuns: 150 },
+      fc.property(fc.array(call, { minLength: 20, maxLength: 60, size: 'max' }), (calls) => runCalls(0, calls)),
+      { numRuns: 200 },
     );
   });
 });
@@ -63,6 +86,7 @@ function runCalls(id: number, calls: { number: number; args: bigint[]; at: numbe
   const kept = heldFrames(guest);
   for (const frame of kept) expect(hypervisor.frames.getPage(frame, id)).toBe(true);
   for (const { number, args, at, words } of calls) {
+    revive(guest);
     if (!guest.vcpu.running) break;
     guest.write(at, new Uint8Array(new BigUint64Array(words).buffer).subarray(0, 0x7000 - at));
     guest.call(number, args);
@@ -78,6 +102,16 @@ function runCalls(id: number, calls: { number: number; args: bigint[]; at: numbe
   expect(audit(hypervisor)).toEqual([]);
   expect(census(hypervisor)).toEqual(before);
   expect(platform.cpus.every((cpu) => hypervisor.currentOn(cpu) === undefined)).toBe(true);
+}
+
+/** Ends whatever keeps vCPU 0 from the next call: it has blocked, gone down, or shut the domain down. */
+function revive(guest: TestGuest): void {
+  const { hypervisor, platform } = guest.host;
+  resumeDomain(hypervisor, guest.domain);
+  guest.vcpu.down = false;
+  unblock(hypervisor, guest.vcpu);
+  wake(hypervisor, guest.vcpu);
+  platform.settle();
 }
 
 function heldFrames(guest: TestGuest): number[] {

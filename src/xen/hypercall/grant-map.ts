@@ -96,7 +96,8 @@ function unmap(
   deviceAddress: bigint,
   replacement: bigint | undefined,
 ): number {
-  const { mappings } = vcpu.domain.grants;
+  const { grants } = vcpu.domain;
+  const { mappings } = grants;
   const mapping = mappings.get(handle);
   if (mapping === undefined) return abi.GNTST_bad_handle;
   const granter = hypervisor.domains.get(mapping.domain);
@@ -113,7 +114,10 @@ function unmap(
     ended |= abi.GNTMAP_host_map;
   }
   releaseUse(hypervisor, granter, mapping, ended);
-  if ((mapping.flags & parts) === 0) mappings.delete(handle);
+  if ((mapping.flags & parts) === 0) {
+    mappings.delete(handle);
+    grants.handleHint = Math.min(grants.handleHint, handle);
+  }
   return abi.GNTST_okay;
 }
 
@@ -136,8 +140,9 @@ function unmapHost(
   return hypervisor.kind(vcpu.domain).unmapGrant(hypervisor, vcpu, request, replacement);
 }
 
-function freeHandle(domain: Domain): number {
-  const { mappings, maxMappings } = domain.grants;
-  for (let handle = 0; handle < maxMappings; handle++) if (!mappings.has(handle)) return handle;
-  return -1;
+function freeHandle({ grants }: Domain): number {
+  let handle = grants.handleHint;
+  while (handle < grants.maxMappings && grants.mappings.has(handle)) handle++;
+  grants.handleHint = handle;
+  return handle < grants.maxMappings ? handle : -1;
 }

@@ -215,6 +215,12 @@ describe('multicall', () => {
     expect(guest.domain.counts.get('multicall entry: xen_version.version')).toBe(1);
   });
 
+  it('does not run a list inside a list', () => {
+    const { guest } = watched();
+    expect(entries(guest, [{ op: Hypercall.multicall, args: [guest.at(0x1000), 1n] }])).toBe(0n);
+    expect(results(guest, 1)).toEqual([-22n]);
+  });
+
   it('fails as a whole only for a list that cannot be read', () => {
     const { guest } = watched();
     expect(guest.call(Hypercall.multicall, [hole, 1n])).toBe(-14n);
