@@ -13,7 +13,8 @@ _Static_assert(__builtin_offsetof(struct counters, tick_iret) == 40 && __builtin
 #define NTEXT 40
 #define NDATA 70
 struct standin { u64 text, text_first, text_end, data, data_first, data_end; };
-extern char standin_text[], standin_data[];
+extern char standin_text[];
+void *standin_pages[NDATA];                             /* standin.S knows the name */
 extern void standin_run(struct standin *s, u64 steps);
 static struct standin kinds[4];
 static u64 budget[4], share[4];
@@ -21,11 +22,12 @@ u64 ksys_units;
 
 static void kind_init(int k, u64 t0, u64 t1, u64 d0, u64 d1)
 {
-    u64 t = (u64)standin_text, d = (u64)standin_data;
-    kinds[k] = (struct standin){ t + t0 * 8, t + t0 * 8, t + t1 * 8, d + d0 * PAGE, d + d0 * PAGE, d + d1 * PAGE };
+    u64 t = (u64)standin_text, d = (u64)standin_pages;
+    kinds[k] = (struct standin){ t + t0 * 8, t + t0 * 8, t + t1 * 8, d + d0 * 8, d + d0 * 8, d + d1 * 8 };
 }
 void standin_init(void)
 {
+    for (int i = 0; i < NDATA; i++) standin_pages[i] = page_zalloc();
     kind_init(S_FAULT, 0, 20, 0, 35);
     kind_init(S_FORK, 20, 30, 35, 52);
     kind_init(S_EXIT, 30, 38, 52, 66);

@@ -1,6 +1,6 @@
 /* Types, layout constants and declarations shared by the whole nanokernel.
- * The kernel lives at VIRT_BASE + physical (or pseudo-physical) address in both worlds; the page pool is part of .bss,
- * so nothing outside the image's own memory is ever needed. Sources of the numbers: SDM 3A ch. 4, 6; Xen public headers. */
+ * The kernel lives at VIRT_BASE + physical (or pseudo-physical) address in both worlds, and maps all memory there up to
+ * MAX_PFN (Linux's direct map). A pool in .bss serves until that is done; then pages come from all over the memory. Sources of the numbers: SDM 3A ch. 4, 6; Xen public headers. */
 #ifndef KERNEL_H
 #define KERNEL_H
 typedef unsigned char u8; typedef unsigned short u16; typedef unsigned int u32; typedef unsigned long u64; typedef long s64;
@@ -9,8 +9,9 @@ typedef unsigned char u8; typedef unsigned short u16; typedef unsigned int u32; 
 
 #define VIRT_BASE 0xffffffff80000000UL
 #define PAGE 4096UL
-#define MAX_PFN 4096            /* image, pool and boot data lie below 16 MiB */
+#define MAX_PFN 65536           /* 256 MiB; memory beyond is not used */
 #define POOL_PAGES 640
+#define SCATTER_PAGES 1024      /* pages in use at most once they are scattered */
 #define __va(pa) ((void *)(VIRT_BASE + (u64)(pa)))
 #define __pa(va) ((u64)(va) - VIRT_BASE)
 
@@ -52,7 +53,7 @@ struct counters {
 extern struct counters cnt;
 
 /* ---- memory management ---- */
-struct file { const char *name; u8 *pages; u32 npages; };
+struct file { const char *name; u8 *image; u32 npages; void *page[64]; };   /* image NULL: blank */
 enum { V_R = 1, V_W = 2, V_X = 4, V_SHARED = 8 };
 struct vma { struct vma *next; u64 start, end; u32 flags; u32 anon_vma; struct file *file; u64 pgoff; };
 struct mm {
@@ -71,7 +72,9 @@ static inline u64 mfn_to_pfn(u64 mfn) { return m2p ? m2p[mfn] : mfn; }
 static inline u64 mk_pte(void *page, u64 bits) { return pfn_to_mfn(__pa(page) >> 12) << 12 | bits; }
 static inline void *pte_page(u64 e) { return __va(mfn_to_pfn((e & P_ADDR) >> 12) << 12); }
 
+extern u8 image_end[];
 void mm_init(void);
+void mm_scatter(u64 first_pfn, u64 end_pfn);
 void *page_alloc(void), *page_zalloc(void);
 void page_put(void *page);
 static inline u16 *refp(void *page) { return &page_ref[__pa(page) >> 12]; }

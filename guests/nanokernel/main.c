@@ -78,16 +78,24 @@ static long sys_write(u64 fd, const u8 *p, u64 n)
     return 1;
 }
 
-/* ---- the files: images linked into the kernel, and blank ones in the pool (page cache only, no disk) ---- */
+/* ---- the files: images linked into the kernel and blank ones, copied into the page cache at start (no disk) ---- */
 extern u8 img_bin_text[], img_bin_text_end[], img_bin_data[], img_bin_data_end[], img_ld[], img_ld_end[], img_libc[], img_libc_end[], img_libm[], img_libm_end[];
-static u8 blank[8 + 9][PAGE] __attribute__((section(".bss.pool"), aligned(4096)));
 #define PF_PAGES 64
-static u8 pf_pages[PF_PAGES][PAGE] __attribute__((section(".bss.pool"), aligned(4096)));
 static struct file f_bin = { "bin", img_bin_text, 7 }, f_bindata = { "bin", img_bin_data, 2 }, f_ld = { "ld.so", img_ld, 11 },
-    f_lddata = { "ld.so", blank[0], 2 }, f_libc = { "libc.so", img_libc, 24 }, f_libcdata = { "libc.so", blank[2], 4 },
-    f_libm = { "libm.so", img_libm, 6 }, f_libmdata = { "libm.so", blank[6], 2 }, f_locale = { "locale-archive", blank[8], 4 },
-    f_ctype = { "LC_CTYPE", blank[12], 2 }, f_gconv = { "gconv.cache", blank[14], 2 }, f_misc = { "nscd", blank[16], 1 },
-    f_pf = { "pagefault.dat", pf_pages[0], PF_PAGES };
+    f_lddata = { "ld.so", NULL, 2 }, f_libc = { "libc.so", img_libc, 24 }, f_libcdata = { "libc.so", NULL, 4 },
+    f_libm = { "libm.so", img_libm, 6 }, f_libmdata = { "libm.so", NULL, 2 }, f_locale = { "locale-archive", NULL, 4 },
+    f_ctype = { "LC_CTYPE", NULL, 2 }, f_gconv = { "gconv.cache", NULL, 2 }, f_misc = { "nscd", NULL, 1 },
+    f_pf = { "pagefault.dat", NULL, PF_PAGES };
+static struct file *const files[] = { &f_bin, &f_bindata, &f_ld, &f_lddata, &f_libc, &f_libcdata, &f_libm, &f_libmdata, &f_locale, &f_ctype, &f_gconv, &f_misc, &f_pf };
+
+static void files_init(void)
+{
+    for (u32 f = 0; f < sizeof files / sizeof *files; f++)
+        for (u32 i = 0; i < files[f]->npages; i++) {
+            files[f]->page[i] = page_zalloc();
+            if (files[f]->image) page_copy(files[f]->page[i], files[f]->image + i * PAGE);
+        }
+}
 
 static long sys_mmap(u64 where)          /* the page-fault row's file, shared, read only */
 {
@@ -196,6 +204,7 @@ void kmain(void)
     u64 hz = opt_num("tick", is_pv ? 250 : 1000);
     kprintf("nanokernel %s on %s\n", VERSION, pv.name);
     standin_init();
+    files_init();
     sched_init();
     pv.tick_start(hz);
     if (img_bin_text_end - img_bin_text != 7 * PAGE || img_bin_data_end - img_bin_data != 2 * PAGE || img_ld_end - img_ld != 11 * PAGE ||

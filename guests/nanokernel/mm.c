@@ -7,7 +7,7 @@ u16 page_ref[MAX_PFN];
 u64 *p2m, *m2p;
 struct mm init_mm;
 static u8 pool[POOL_PAGES][PAGE] __attribute__((section(".bss.pool"), aligned(4096)));
-static void *free_pages[POOL_PAGES];
+static void *free_pages[SCATTER_PAGES > POOL_PAGES ? SCATTER_PAGES : POOL_PAGES];
 static u32 nfree;
 #define NVMA 128
 #define NMM 8
@@ -19,6 +19,23 @@ void mm_init(void)
     for (u32 i = 0; i < MAX_PFN; i++) page_ref[i] = 1;              /* the image: never freed */
     for (u32 i = POOL_PAGES; i-- > 0;) { free_pages[nfree++] = pool[i]; *refp(pool[i]) = 0; }
     for (u32 i = 0; i < NVMA; i++) { vma_slab[i].next = vma_free; vma_free = &vma_slab[i]; }
+}
+/* From now on pages come from all over [first, end): as on a Linux that has been up for a while, neighbours in use are not
+ * neighbours in memory. One page in each of SCATTER_PAGES equal stretches, handed out in no order; `seed=N` draws others. */
+void mm_scatter(u64 first, u64 end)
+{
+    if (end > MAX_PFN) end = MAX_PFN;
+    if (end < first + 4 * SCATTER_PAGES) return;            /* a small memory: the pool goes on */
+    u64 stretch = (end - first) / SCATTER_PAGES, x = opt_num("seed", 0) * 0x9e3779b97f4a7c15UL + 0x2545f4914f6cdd1dUL;
+    nfree = 0;
+    for (u64 i = 0; i < SCATTER_PAGES; i++) {
+        x ^= x << 13; x ^= x >> 7; x ^= x << 17;
+        u64 pfn = first + i * stretch + x % stretch;
+        page_ref[pfn] = 0;
+        u32 at = x / stretch % (nfree + 1);                 /* a random place in the list */
+        free_pages[nfree++] = free_pages[at];
+        free_pages[at] = __va(pfn << 12);
+    }
 }
 void *page_alloc(void)
 {
@@ -145,7 +162,7 @@ static u64 prot_of(struct vma *v, int writable)
 /* ---- the page fault ---- */
 static void fault_file(struct mm *mm, struct vma *v, u64 va, u64 *ptep)      /* read or execute: map the page-cache page */
 {
-    void *page = v->file->pages + (v->pgoff + ((va - v->start) >> 12)) * PAGE;
+    void *page = v->file->page[v->pgoff + ((va - v->start) >> 12)];
     ++*refp(page);
     pv.set_pte(mm, va, ptep, mk_pte(page, prot_of(v, 0)));
 }
@@ -154,7 +171,7 @@ static void fault_private(struct mm *mm, struct vma *v, u64 va, u64 *ptep)   /* 
     void *page;
     if (v->file) {
         page = page_alloc();
-        page_copy(page, v->file->pages + (v->pgoff + ((va - v->start) >> 12)) * PAGE);
+        page_copy(page, v->file->page[v->pgoff + ((va - v->start) >> 12)]);
         cnt.pages_copied++;
         cnt.f_private++;
     } else {
@@ -260,7 +277,7 @@ static void zap_range(struct mm *mm, struct vma *v, int live)
             if (!(e & P_P)) continue;
             if (live) e = pv.xchg_pte(mm, p, 0); else store64(p, 0);
             void *page = pte_page(e);
-            if (v->file && (u8 *)page >= v->file->pages && (u8 *)page < v->file->pages + v->file->npages * PAGE) cnt.file_ptes_zapped++;
+            if (v->file && page == v->file->page[v->pgoff + ((va - v->start) >> 12)]) cnt.file_ptes_zapped++;
             else cnt.anon_ptes_zapped++;
             page_put(page);
         }

@@ -85,6 +85,7 @@ void native_init(u32 magic, u32 *mbi)
     wrmsr(0xC0000102, 0);                                                                /* user after SWAPGS */
     init_mm.l4 = boot_l4;
     mm_init();
+    if (magic == 0x2BADB002 && mbi[0] & 1) mm_scatter((__pa(image_end) + PAGE - 1) >> 12, (0x100000 + (u64)mbi[2] * 1024) >> 12);
     kmain();
 }
 void do_fatal(struct regs *r, u64 vector)

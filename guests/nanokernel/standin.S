@@ -29,24 +29,24 @@ STEP \n
 .balign 4096, 0xcc
 
 .text
-/* void standin_run(struct standin *rdi, u64 steps rsi): struct = text cursor, text first, text end, data cursor, first, end (pointers) */
+/* void standin_run(struct standin *rdi, u64 steps rsi): struct = text cursor, text first, text end, data cursor, first, end (pointers to pointers) */
 .globl standin_run
 standin_run:
   push %rbx
   mov %rdi, %rbx
 1: mov (%rbx), %r10                      /* 16 instructions a step outside the routine */
   mov 24(%rbx), %rdi
+  mov (%rdi), %rdi
   call *(%r10)
   add $8, %r10
   cmp 16(%rbx), %r10
   cmove 8(%rbx), %r10
   mov %r10, (%rbx)
   mov 24(%rbx), %r11
-  add $4096, %r11
+  add $8, %r11
   cmp 40(%rbx), %r11
   cmove 32(%rbx), %r11
   mov %r11, 24(%rbx)
-  nop
   nop
   dec %rsi
   jnz 1b
@@ -58,7 +58,7 @@ standin_run:
 .balign 64
 standin_sys:
   add %rcx, cnt_standin_sys
-  mov $standin_data, %r8
+  mov standin_pages, %r8
 1: mov (%r8), %r9
   add %r9, %r10
   xor %r10, %r11
@@ -73,8 +73,4 @@ standin_text:
 .irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35,36,37,38,39
   .quad standin_step_\n
 .endr
-.section .bss.pool,"aw",@nobits
-.balign 4096
-.globl standin_data
-standin_data: .skip 70*4096
 .section .note.GNU-stack,"",@progbits

@@ -183,6 +183,21 @@ static const struct pv_ops xen_ops = {
     x_switch_mm, x_switch_task, x_set_fs, x_idle, x_cr2, x_write, x_poweroff, x_crash, x_tick_start,
 };
 
+/* Maps what the builder's first mapping leaves out, one L1 table after the other, as Linux builds its direct map. */
+static void map_memory(void)
+{
+    u64 end = si->nr_pages < MAX_PFN ? si->nr_pages : MAX_PFN, first = __pa(image_end) >> 12;
+    while (first < end && pte_lookup(&init_mm, VIRT_BASE + (first << 12))) first += 512 - first % 512;
+    for (u64 pfn = first; pfn < end; pfn += 512) {
+        u64 *table = page_zalloc();
+        for (u64 i = 0; i < 512 && pfn + i < end; i++) table[i] = mk_pte(__va((pfn + i) << 12), P_KERNEL);
+        u64 va = VIRT_BASE + (pfn << 12), *t = init_mm.l4;
+        for (int level = 4; level > 2; level--) t = pte_page(t[va >> (12 + 9 * (level - 1)) & 511]);
+        table_ro(table);
+        mmu_update1(&t[va >> 21 & 511], mk_pte(table, P_TABLE));
+    }
+    mm_scatter(first, end);
+}
 void xen_init(void *start_info)
 {
     static struct trap_info traps[21];
@@ -209,5 +224,6 @@ void xen_init(void *start_info)
     init_mm.user_l4 = page_zalloc();
     table_ro(init_mm.user_l4);
     mmuext1(MMUEXT_PIN_L4_TABLE, maddr(init_mm.user_l4) >> 12, 0);
+    map_memory();
     kmain();
 }
