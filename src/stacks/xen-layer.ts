@@ -13,6 +13,7 @@ import type { HypervisorObserver } from '../xen/events.ts';
 import type { Hypercall } from '../xen/hypercall/table.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 import { hvmOp } from '../xen/hvm/hvm-op.ts';
+import { saveHypervisor } from '../xen/save-state.ts';
 import { PvDomains } from '../xen/pv/pv-domains.ts';
 import { startHypervisor } from '../xen/start.ts';
 import type { StackObserver } from './stack.ts';
@@ -61,7 +62,11 @@ export function xenLayer(options: XenLayerOptions): XenLayer {
     random: seedRandom(options.seed),
     ...(options.dom0Observer && { observer: options.dom0Observer }),
   });
-  return { hypervisor, pv, dom0, save: (writer) => dom0.save(writer) };
+  const save = (writer: SaveWriter): void => {
+    saveHypervisor(hypervisor, writer);
+    dom0.save(writer);
+  };
+  return { hypervisor, pv, dom0, save };
 }
 
 /** Builds Dom0; requests submitted to it before are taken when it starts. */
