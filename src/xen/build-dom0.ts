@@ -22,7 +22,7 @@ import {
 } from '../xen-abi/start-of-day.ts';
 import { cpu_user_regs, vcpu_guest_context, vcpu_guest_context_64, VGCF_in_kernel, VGCF_online } from '../xen-abi/vcpu.ts';
 import type { Domain } from './domain.ts';
-import { createDomain, createVcpus, defaultDomainConfig } from './domain-lifecycle.ts';
+import { createDomain, createVcpus, defaultDomainConfig, destroyDomain } from './domain-lifecycle.ts';
 import { assignFrames } from './domain-memory.ts';
 import { attachHostGuest } from './host-guest.ts';
 import { applyContext, setPeriodic } from './hypercall/vcpu-op.ts';
@@ -56,11 +56,10 @@ export interface BuiltDom0 {
  */
 export function buildDom0(hypervisor: Hypervisor, options: Dom0Options): BuiltDom0 {
   const { kernel, pages } = options;
-  const ramdisk = options.ramdisk ?? new Uint8Array(0);
   const plan = planStartOfDay({
     kernel: 'image' in kernel ? kernel.image.kernel : hostKernel(kernel.hostCode),
     totalPages: pages,
-    ramdiskBytes: ramdisk.length,
+    ramdiskBytes: options.ramdisk?.length ?? 0,
     initialDomain: true,
   });
   const domain = createDomain(hypervisor, {
@@ -71,6 +70,17 @@ export function buildDom0(hypervisor: Hypervisor, options: Dom0Options): BuiltDo
     maxPort: 4095,
   });
   if (typeof domain === 'number') throw new ConfigError(`the first domain cannot be created (error ${-domain})`);
+  try {
+    return { domain, port: fill(hypervisor, domain, options, plan) };
+  } catch (error) {
+    destroyDomain(hypervisor, domain);
+    throw error;
+  }
+}
+
+/** Memory, contents and first vCPU of the new domain. */
+function fill(hypervisor: Hypervisor, domain: Domain, options: Dom0Options, plan: StartOfDayPlan): GuestPort | undefined {
+  const { kernel, pages, ramdisk = new Uint8Array(0) } = options;
   domain.maxPages = pages;
   const frames = allocateMemory(hypervisor, domain, pages);
   if ('image' in kernel) loadImage(hypervisor, kernel.image, frames, plan);
@@ -97,7 +107,7 @@ export function buildDom0(hypervisor: Hypervisor, options: Dom0Options): BuiltDo
   if ('image' in kernel) setPeriodic(hypervisor, vcpu, defaultPeriod);
   domain.controllerPauses = 0;
   unpauseDomain(hypervisor, domain);
-  return { domain, port };
+  return port;
 }
 
 /** Every PV vCPU starts with a 100 Hz timer, which most kernels stop. */
