@@ -43,7 +43,7 @@ export function emulatePrivilegedOp(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu): boole
   const outcome = execute(pv, vcpu, cpu, instruction);
   if (outcome === 'gp') return false;
   cpu.charge(Cost.emulate);
-  pv.hypervisor.operation(vcpu, `emulated ${instruction.row.mnemonic}`);
+  pv.hypervisor.operation(vcpu, `emulated instruction: ${instruction.row.mnemonic}`);
   if (outcome === 'done') finishInstruction(pv, vcpu, cpu, instruction.length);
   return true;
 }

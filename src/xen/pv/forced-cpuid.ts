@@ -20,6 +20,7 @@ export function emulateForcedCpuid(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu): boolea
   const { bytes } = readCode(cpu, address, FORCED_CPUID.length);
   if (!FORCED_CPUID.every((byte, i) => bytes[i] === byte)) return false;
   cpu.charge(Cost.emulate);
+  pv.hypervisor.operation(vcpu, 'forced-prefix CPUID');
   executeCpuid(pv, vcpu, cpu);
   finishInstruction(pv, vcpu, cpu, FORCED_CPUID.length);
   return true;
@@ -30,7 +31,6 @@ export function executeCpuid(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu): void {
   const leaf = Number(cpu.gpr(0) & 0xffff_ffffn);
   const subleaf = Number(cpu.gpr(1) & 0xffff_ffffn);
   const [eax, ebx, ecx, edx] = guestCpuid(pv.hypervisor, vcpu, leaf, subleaf);
-  pv.hypervisor.operation(vcpu, 'emulated CPUID');
   cpu.setGpr(0, BigInt(eax >>> 0));
   cpu.setGpr(3, BigInt(ebx >>> 0));
   cpu.setGpr(1, BigInt(ecx >>> 0));

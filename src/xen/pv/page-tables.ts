@@ -48,7 +48,7 @@ export class PageTables implements PageTypeHooks {
   constructor(hypervisor: Hypervisor, slots: XenSlots, linearTables: boolean) {
     this.hypervisor = hypervisor;
     this.frames = hypervisor.frames;
-    this.flush = new TranslationFlush(hypervisor.platform, hypervisor.frames);
+    this.flush = new TranslationFlush(hypervisor);
     this.slots = slots;
     this.linearTables = linearTables;
   }

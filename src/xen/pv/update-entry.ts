@@ -100,7 +100,7 @@ export function updateUpper(
   if (sameReferences) return 0;
   tables.releaseUpper(level, oldLow, oldHigh, table);
   // Processors cache upper entries, also as pages of linear tables (XSA-286); what was not present is cached nowhere.
-  if ((oldLow & P) !== 0) tables.flush.flushAll();
+  if ((oldLow & P) !== 0) tables.flush.flushDomain(owner);
   return 0;
 }
 
