@@ -115,9 +115,9 @@ describe('random faults, frames and registers of a hostile PV guest', () => {
         }
         expect(d.audit()).toEqual([]);
       }),
-      { numRuns: 150 },
+      { numRuns: 80 },
     );
     // The generator must neither crash at once nor never.
-    expect([entries > 600, ended > 20]).toEqual([true, true]);
+    expect([entries > 400, ended > 5]).toEqual([true, true]);
   });
 });

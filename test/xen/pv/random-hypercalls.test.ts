@@ -99,7 +99,7 @@ describe('random hypercalls of a hostile PV guest', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 25 },
     );
   });
 
