@@ -8,6 +8,7 @@
  * Source: Williams et al., EuroSys 2012, §4.2; the Xen-Blanket's patches (tables of sub-operations).
  */
 
+import type { Persistent, SaveReader, SaveWriter } from '../base/persist.ts';
 import type { PlatformCpu } from '../platform/cpu.ts';
 import { E2BIG, EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM } from '../xen-abi/errno.ts';
 import {
@@ -108,7 +109,7 @@ function placesSharedPage(hypervisor: Hypervisor, argument: Uint8Array): boolean
 }
 
 /** Rows for HypervisorOptions.hypercalls. One object serves one hypervisor: it keeps the page for arguments. */
-export class Passthrough {
+export class Passthrough implements Persistent {
   readonly hypercalls: readonly Hypercall[];
   #frame = -1;
 
@@ -126,6 +127,16 @@ export class Passthrough {
         },
       },
     ];
+  }
+
+  save(writer: SaveWriter): void {
+    writer.section('passthrough', 1, () => writer.plain(this.#frame));
+  }
+
+  restore(reader: SaveReader): void {
+    reader.section('passthrough', 1, () => {
+      this.#frame = reader.plain<number>();
+    });
   }
 
   #pass(hypervisor: Hypervisor, vcpu: Vcpu, args: readonly bigint[]): HypercallResult {

@@ -33,7 +33,7 @@ export function fullMachine(options: FullMachineOptions = {}) {
     memoryBytes: (options.memoryMiB ?? 32) << 20,
     engine: options.engine ?? 'interpreter',
     costs: { cost: () => 12 },
-    newTranslation: () => FREE_TRANSLATION,
+    newTranslation: () => ({ ...FREE_TRANSLATION, save() {} }),
     cpuid: WESTMERE,
     tscKhz: 100_000,
     transmit: () => {},

@@ -17,11 +17,11 @@ import { leave } from '../ring-zero.ts';
 import { sleep, timersChanged } from '../scheduler.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { flushOutput } from './console-output.ts';
-import type { FullDomain, FullVcpu } from './full-domain.ts';
+import type { ExitContext } from './exit-context.ts';
+import type { FullDomain } from './full-domain.ts';
 import { guestCpuid } from './guest-cpuid.ts';
 import { readGuestMsr, writeGuestMsr } from './guest-msr.ts';
 import { hasInterrupt } from './interrupts.ts';
-import type { FullProfile } from './profile.ts';
 import { vmcall } from './vmcall.ts';
 
 /** Reasons, and the two accesses to its local APIC that only host code in ring 0 makes. */
@@ -43,15 +43,6 @@ export const handlingCosts: Readonly<Record<ExitName, string>> = {
   'triple-fault': 'vm_handle_triple_fault',
   apic: 'vm_handle_apic',
 };
-
-/** What an exit is handled with. */
-export interface ExitContext {
-  readonly hypervisor: Hypervisor;
-  readonly profile: FullProfile;
-  readonly full: FullDomain;
-  readonly state: FullVcpu;
-  readonly cpu: PlatformCpu;
-}
 
 /** Counts, charges and traces an exit, and touches what its path touches. */
 export function enterForExit(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu, name: ExitName): void {

@@ -23,6 +23,7 @@ import { sleep } from '../scheduler.ts';
 import { TableWalk } from '../table-walk.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { enterForExit, type ExitName } from './exits.ts';
+import type { FullVcpu } from './full-domain.ts';
 import type { FullDomainMemory } from './full-domain-memory.ts';
 import type { FullDomains } from './full-domains.ts';
 import { guestCpuid } from './guest-cpuid.ts';
@@ -46,16 +47,16 @@ export class FullDomainCpu implements PlatformCpu {
   readonly #hypervisor: Hypervisor;
   readonly #kind: FullDomains;
   readonly #vcpu: Vcpu;
+  readonly #state: FullVcpu;
   readonly #memory: FullDomainMemory;
   readonly #globalFlush: GlobalFlush;
   #face: PlatformCpu | undefined;
-  /** A flush asked for while the vCPU did not run. */
-  #flushDue = false;
 
   constructor(hypervisor: Hypervisor, kind: FullDomains, vcpu: Vcpu, memory: FullDomainMemory, globalFlush: GlobalFlush) {
     this.#hypervisor = hypervisor;
     this.#kind = kind;
     this.#vcpu = vcpu;
+    this.#state = kind.stateOf(vcpu);
     this.#memory = memory;
     this.#globalFlush = globalFlush;
     this.layer = hypervisor.cpuOf(vcpu).layer + 1;
@@ -70,8 +71,8 @@ export class FullDomainCpu implements PlatformCpu {
     if (!this.#vcpu.running) return undefined;
     const below = this.#hypervisor.cpuOf(this.#vcpu);
     this.#face ??= below.virtualization?.guestFace(this.layer);
-    if (this.#flushDue && this.#face !== undefined) {
-      this.#flushDue = false;
+    if (this.#state.flushDue && this.#face !== undefined) {
+      this.#state.flushDue = false;
       this.#face.flushTranslations();
     }
     return this.#face;
@@ -180,13 +181,13 @@ export class FullDomainCpu implements PlatformCpu {
   }
   invalidatePage(linear: bigint): void {
     const live = this.#live;
-    if (live === undefined) this.#flushDue = true;
+    if (live === undefined) this.#state.flushDue = true;
     else live.invalidatePage(linear);
   }
   flushTranslations(): void {
     const live = this.#live;
     if (live === undefined) {
-      this.#flushDue = true;
+      this.#state.flushDue = true;
       return;
     }
     if (this.#globalFlush === 'no-global-pages' || (live.cr4 & BigInt(Cr4.PGE)) === 0n) {
@@ -232,11 +233,10 @@ export class FullDomainCpu implements PlatformCpu {
     this.leaveFor('apic', () => this.#kind.setTimer(this.#hypervisor, this.#vcpu, deadlineCycles));
   }
   halt(): void {
-    const state = this.#kind.stateOf(this.#vcpu);
     if (this.#vcpu.running) {
-      state.halting = true;
+      this.#state.halting = true;
       this.#hypervisor.cpuOf(this.#vcpu).virtualization?.requestBoundary();
-    } else if (!hasInterrupt(this.#hypervisor, this.#kind.of(this.#vcpu.domain), state)) {
+    } else if (!hasInterrupt(this.#hypervisor, this.#kind.of(this.#vcpu.domain), this.#state)) {
       this.#vcpu.blocked = true;
       sleep(this.#hypervisor, this.#vcpu);
     }
@@ -278,16 +278,16 @@ export class FullDomainCpu implements PlatformCpu {
   // --- owner -------------------------------------------------------------------------------------------------------
 
   get owner(): RingZeroOwner | undefined {
-    return this.#kind.stateOf(this.#vcpu).control.ringZero?.owner;
+    return this.#state.control.ringZero?.owner;
   }
   set owner(value: RingZeroOwner | undefined) {
-    const { control } = this.#kind.stateOf(this.#vcpu);
+    const { control } = this.#state;
     control.ringZero = value === undefined ? undefined : { owner: this.#entries(value), cpu: this };
   }
 
   /** The owner's entries, counted; an interrupt is acknowledged at the APIC, which exits. */
   #entries(owner: RingZeroOwner): RingZeroOwner {
-    const state = this.#kind.stateOf(this.#vcpu);
+    const state = this.#state;
     const counted = (handler: () => void): void => {
       state.handlers++;
       try {

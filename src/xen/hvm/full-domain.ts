@@ -44,6 +44,8 @@ export interface FullVcpu {
   timer: bigint | undefined;
   /** It has executed HLT; the exit is taken when its handler has returned. */
   halting: boolean;
+  /** A flush of all translations that was asked for while the vCPU did not run. */
+  flushDue: boolean;
   /** Handlers of it that are on the host's stack: the register context must not be replaced under them. 0 between instructions. */
   handlers: number;
 }
@@ -118,6 +120,7 @@ export function newFullVcpu(full: FullDomain, vcpu: Vcpu, profile: FullProfile, 
     requested: [],
     timer: undefined,
     halting: false,
+    flushDue: false,
     handlers: 0,
   };
 }

@@ -4,6 +4,8 @@
  * full domains have beside the common parts.
  */
 
+import { assert } from '../../base/errors.ts';
+import type { SaveReader, SaveWriter } from '../../base/persist.ts';
 import type { CpuContext } from '../../platform/context.ts';
 import type { PlatformCpu } from '../../platform/cpu.ts';
 import type { VmExit } from '../../platform/virtualization.ts';
@@ -11,7 +13,6 @@ import { ENODEV } from '../../xen-abi/errno.ts';
 import { GNTST_general_error } from '../../xen-abi/grant-table.ts';
 import { VCPU_HVM_CONTEXT_BYTES, VCPU_HVM_MODE_64B, vcpu_hvm_context_64 } from '../../xen-abi/hvm.ts';
 import { SHUTDOWN_poweroff } from '../../xen-abi/sched.ts';
-import { assert } from '../../base/errors.ts';
 import type { Domain } from '../domain.ts';
 import type { DomainKind } from '../domain-kind.ts';
 import { crashDomain, shutdownDomain } from '../domain-lifecycle.ts';
@@ -21,13 +22,17 @@ import { scheduleOf, timersChanged } from '../scheduler.ts';
 import { setUpcallMask } from '../shared-info.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { flushOutput, receiveInput, transmitByte } from './console-output.ts';
-import { type ExitContext, handleBoundary, handleExit } from './exits.ts';
+import type { ExitContext } from './exit-context.ts';
+import { handleBoundary, handleExit } from './exits.ts';
 import { firstContext } from './first-context.ts';
 import { type FullDomain, type FullVcpu, newFullDomain, newFullVcpu } from './full-domain.ts';
 import { GuestPhysicalMemory } from './guest-physical-memory.ts';
 import { hvmOp } from './hvm-op.ts';
 import { injectInterrupt, interruptRaised, requestVector, timerVector } from './interrupts.ts';
 import type { FullProfile } from './profile.ts';
+import { restoreFullDomain, saveFullDomain } from './save-full-domain.ts';
+
+const saveVersion = 1;
 
 export interface FullDomainsOptions {
   /** Told about every byte of a domain's serial port, beside its console ring. */
@@ -81,13 +86,17 @@ export class FullDomains implements DomainKind {
   }
 
   createVcpu(hypervisor: Hypervisor, vcpu: Vcpu): void {
+    this.#createState(hypervisor, vcpu);
+    // evtchn_upcall_mask is no part of event delivery to a full domain: it has its interrupt flag.
+    setUpcallMask(hypervisor, vcpu, false);
+  }
+
+  #createState(hypervisor: Hypervisor, vcpu: Vcpu): void {
     const full = this.of(vcpu.domain);
     full.vcpus[vcpu.id] = newFullVcpu(full, vcpu, this.profile, {
       exit: (_vcpu, cpu, exit: VmExit) => handleExit(this.#context(hypervisor, vcpu, cpu), exit),
       boundary: (_vcpu, cpu) => handleBoundary(this.#context(hypervisor, vcpu, cpu)),
     });
-    // evtchn_upcall_mask is no part of event delivery to a full domain: it has its interrupt flag.
-    setUpcallMask(hypervisor, vcpu, false);
   }
 
   setContext(_hypervisor: Hypervisor, vcpu: Vcpu, image: Uint8Array): number {
@@ -160,7 +169,8 @@ export class FullDomains implements DomainKind {
     const { timer } = this.stateOf(vcpu);
     const device = vcpu.id === 0 ? this.of(vcpu.domain).devices.nextEvent() : undefined;
     if (timer === undefined || device === undefined) return timer ?? device;
-    return timer < device ? timer : device;
+    if (timer < device) return timer;
+    return device;
   }
 
   runDevices(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void {
@@ -181,6 +191,30 @@ export class FullDomains implements DomainKind {
   setTimer(hypervisor: Hypervisor, vcpu: Vcpu, deadline: bigint | undefined): void {
     this.stateOf(vcpu).timer = deadline;
     timersChanged(hypervisor, vcpu);
+  }
+
+  /** Beside domains and vCPUs, which the core saves: devices, parameters, and what a VMCS would hold. */
+  save(_hypervisor: Hypervisor, writer: SaveWriter): void {
+    writer.section('full', saveVersion, () => {
+      writer.list([...this.#domains.values()], (full) => saveFullDomain(full, writer));
+    });
+  }
+
+  /** The domains are there again, without this part of theirs. Vcpus that ran are entered; processors come after this. */
+  restore(hypervisor: Hypervisor, reader: SaveReader): void {
+    reader.section('full', saveVersion, () => {
+      this.#domains.clear();
+      reader.list(() => {
+        const domain = hypervisor.domains.get(reader.u32());
+        if (domain === undefined) return reader.fail('devices of a domain that is not there');
+        this.createDomain(hypervisor, domain);
+        for (const vcpu of domain.vcpus) this.#createState(hypervisor, vcpu);
+        restoreFullDomain(this.of(domain), reader);
+        for (const vcpu of domain.vcpus) {
+          if (vcpu.running) hypervisor.cpuOf(vcpu).virtualization?.enter(this.stateOf(vcpu).control);
+        }
+      });
+    });
   }
 
   #context(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): ExitContext {

@@ -8,7 +8,7 @@ import { isCanonical } from '../../x86/page-table-entry.ts';
 import { hvmHypercallPage, MSR_HYPERCALL_PAGE } from '../../xen-abi/hvm.ts';
 import { FrameFlag } from '../frame-table.ts';
 import { frameBytes } from '../shared-info.ts';
-import type { ExitContext } from './exits.ts';
+import type { ExitContext } from './exit-context.ts';
 
 const APIC_BASE = 0xfee0_0000n;
 const APIC_BSP = 0x100n;

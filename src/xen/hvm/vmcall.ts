@@ -13,7 +13,7 @@ import { Attribute } from '../../x86/descriptors.ts';
 import { Segment } from '../../x86/instruction.ts';
 import { Register } from '../../x86/registers.ts';
 import { callHypercall } from '../hypercall/dispatch.ts';
-import type { ExitContext } from './exits.ts';
+import type { ExitContext } from './exit-context.ts';
 
 /** Numbers of registers by encoding. */
 const arguments64 = [7, 6, 2, 10, 8, 9];
