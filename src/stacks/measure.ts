@@ -50,6 +50,8 @@ export interface MeasureOptions extends Omit<StackOptions, 'console' | 'commandL
   readonly withHash?: boolean;
 }
 
+/** Enough for the guest to scatter its pages far beyond what second-stage caches hold. */
+const MEMORY_MIB = 256;
 /** A guest that loops for ever is stopped here. */
 const MAX_INSTRUCTIONS = 4_000_000_000n;
 
@@ -66,6 +68,7 @@ export function measureStack(options: MeasureOptions): StackMeasurement {
   ];
   words.push(...(options.settings?.guestArguments ?? []));
   const stack = buildStack({
+    memoryMiB: MEMORY_MIB,
     ...options,
     commandLine: words.join(' '),
     console: (bytes) => {

@@ -79,7 +79,7 @@ export const parameters: readonly Parameter[] = [
     unit: 'factor',
     prior: 1,
     range: [0.5, 2],
-    bounds: [0.01, 20],
+    bounds: [0.5, 2],
     rangeSource: 'timing model: fitting; two-dimensional walks of Bhargava (ASPLOS 2008) have the same latencies',
     quantum: undefined,
     belongsTo: 'cost model',
