@@ -11,6 +11,8 @@ export interface CpuSchedule {
   lastLoaded: Vcpu | undefined;
   /** A decision is due at the next return to a guest. */
   wanted: boolean;
+  /** An interrupt is on its way to the cpu and has not arrived. */
+  interrupted: boolean;
   /** System time at which the current vCPU's turn ends. */
   sliceEnd: bigint;
   /** What the platform's timer was last set to, and whether it must be computed again. */
@@ -25,6 +27,7 @@ export function newCpuSchedule(): CpuSchedule {
     current: undefined,
     lastLoaded: undefined,
     wanted: false,
+    interrupted: false,
     sliceEnd: 0n,
     timerDeadline: undefined,
     timersChanged: false,

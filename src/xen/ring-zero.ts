@@ -63,6 +63,8 @@ export class RingZero implements RingZeroOwner {
 export function leave(hypervisor: Hypervisor, cpu: PlatformCpu): void {
   const schedule = hypervisor.schedules[cpu.index] as CpuSchedule;
   hypervisor.entered = cpu;
+  // Whatever an interrupt on its way wants is looked at now.
+  schedule.interrupted = false;
   // Host code that wakes itself for ever would be its bug; the bound makes that visible.
   for (let rounds = 0; ; rounds++) {
     assert(rounds < 100_000, () => `cpu ${cpu.index} does not get back to a guest`);

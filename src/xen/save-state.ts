@@ -104,6 +104,6 @@ function restoreSchedule(hypervisor: Hypervisor, reader: SaveReader): CpuSchedul
   const current = restoreLink(hypervisor, reader);
   const lastLoaded = restoreLink(hypervisor, reader);
   const plain = reader.plain<Partial<CpuSchedule>>();
-  const absent = { wanted: false, sliceEnd: 0n, timerDeadline: undefined, timersChanged: false };
+  const absent = { wanted: false, interrupted: false, sliceEnd: 0n, timerDeadline: undefined, timersChanged: false };
   return { ...absent, ...plain, boosted, ready, current, lastLoaded };
 }

@@ -193,7 +193,9 @@ function requestDecision(hypervisor: Hypervisor, processor: number): void {
 /** Makes another cpu enter the hypervisor; the one that we are on passes the decision anyway. */
 function interruptCpu(hypervisor: Hypervisor, processor: number): void {
   const { entered } = hypervisor;
-  if (entered?.index === processor) return;
+  const schedule = hypervisor.schedules[processor] as CpuSchedule;
+  if (entered?.index === processor || schedule.interrupted) return;
+  schedule.interrupted = true;
   const from = entered ?? (hypervisor.platform.cpus[processor] as PlatformCpu);
   from.sendInterrupt(processor, eventCheckVector);
 }

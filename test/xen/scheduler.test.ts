@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { SCHEDOP_block, SCHEDOP_poll, SCHEDOP_yield, sched_poll } from '../../src/xen-abi/sched.ts';
 import { evtchn_alloc_unbound, evtchn_bind_virq } from '../../src/xen-abi/event-channel.ts';
 import { DOMID_SELF, Hypercall, VIRQ_TIMER } from '../../src/xen-abi/xen.ts';
+import { destroyDomain } from '../../src/xen/domain-lifecycle.ts';
 import { setPending } from '../../src/xen/event-delivery.ts';
+import { pauseDomain, unpauseDomain } from '../../src/xen/scheduler.ts';
 import { Runstate } from '../../src/xen/vcpu.ts';
 import { TestGuest, testHost } from './core-guest.ts';
 
@@ -125,5 +127,42 @@ describe('scheduling', () => {
     expect(blocked).toBeGreaterThanOrEqual(7_000_000n);
     expect(blocked).toBeLessThan(7_100_000n);
     expect(entryTime).toBeGreaterThan(born);
+  });
+});
+
+describe('several cpus', () => {
+  function pair() {
+    const host = testHost({ cpus: 3 });
+    const sender = new TestGuest(host, { id: 1 });
+    const receiver = new TestGuest(host, { id: 2 });
+    receiver.write(0, evtchn_alloc_unbound.write({ dom: DOMID_SELF, remote_dom: DOMID_SELF }));
+    receiver.call(Hypercall.event_channel_op, [6n, receiver.at(0)]);
+    host.hypervisor.entered = sender.cpu();
+    return { host, sender, receiver };
+  }
+
+  it('are interrupted once for what waits for them', () => {
+    const { host, receiver } = pair();
+    setPending(host.hypervisor, receiver.domain, 1);
+    setPending(host.hypervisor, receiver.domain, 1);
+    pauseDomain(host.hypervisor, receiver.domain);
+    expect(receiver.cpu().pendingVectors).toHaveLength(1);
+    unpauseDomain(host.hypervisor, receiver.domain);
+    host.platform.settle();
+    expect(receiver.cpu().pendingVectors).toHaveLength(0);
+    expect([receiver.vcpu.running, upcallPending(receiver)]).toEqual([true, 1]);
+    setPending(host.hypervisor, receiver.domain, 2);
+    expect(receiver.cpu().pendingVectors).toHaveLength(0); // the upcall is pending already
+  });
+
+  it('let go of a domain that is destroyed from another cpu before their next instruction', () => {
+    const { host, receiver } = pair();
+    const cpu = receiver.cpu();
+    cpu.setGpr(3, 0x77n);
+    destroyDomain(host.hypervisor, receiver.domain);
+    expect(cpu.halted).toBe(true);
+    expect([receiver.vcpu.running, receiver.vcpu.context.gpr[3]]).toEqual([false, 0x77n]);
+    host.platform.settle();
+    expect(host.hypervisor.currentOn(cpu)).toBeUndefined();
   });
 });
