@@ -67,18 +67,29 @@ function step(d: SmallDomain, e: typeof entry extends fc.Arbitrary<infer T> ? T 
       return raise({ vector: e.vector & 31 });
     case 'iret':
       cpu.setGpr(4, d.virtual(602));
-      cpu.writeVirtual(d.virtual(602), new Uint8Array(new BigUint64Array(e.frame).buffer), true);
+      cpu.writeVirtual(d.virtual(602), new Uint8Array(new BigUint64Array(likelyFrame(e.frame, e.errorCode)).buffer), true);
       cpu.setGpr(0, 23n);
       return kind.syscall(hypervisor, d.vcpu, cpu);
     case 'syscall':
       cpu.setGpr(0, BigInt([0, 2, 3, 4, 5, 8, 9, 10, 13, 14, 17, 21, 22, 23, 25, 26, 28, 30, 1, e.vector][e.vector % 20] as number));
       return kind.syscall(hypervisor, d.vcpu, cpu);
     case 'sysenter':
+      // From the kernel it has no stack: the end.
+      if (d.state.kernelMode && e.errorCode !== 0) return;
       return kind.sysenter(hypervisor, d.vcpu, cpu);
     default:
       hypervisor.memory.writeU8(d.vcpu.infoFrame * 4096 + d.vcpu.infoOffset, 1);
       return kind.exitToGuest(hypervisor, d.vcpu, cpu);
   }
+}
+
+/** Frames that are wrong in one place, if at all: a wholly random one ends the domain at once, and the run with it. */
+function likelyFrame(words: bigint[], choice: number): bigint[] {
+  const frame = [...words];
+  if (choice !== 0) frame[7] = VIRT_BASE + 0x6000n;
+  if (choice !== 1) frame[5] = choice % 2 === 0 ? 0xe033n : 0xe030n;
+  if (choice !== 2) frame[8] = 0xe02bn;
+  return frame;
 }
 
 function hostileDomain(): SmallDomain {
@@ -118,6 +129,6 @@ describe('random faults, frames and registers of a hostile PV guest', () => {
       { numRuns: 80 },
     );
     // The generator must neither crash at once nor never.
-    expect([entries > 400, ended > 5]).toEqual([true, true]);
+    expect([entries > 300, ended > 3]).toEqual([true, true]);
   });
 });
