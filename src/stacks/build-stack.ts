@@ -1,7 +1,7 @@
 /** Builds any of the six stacks by name. */
-import { ConfigError } from '../base/errors.ts';
 import { buildBaseline } from './baseline.ts';
 import { buildFull } from './full.ts';
+import { buildNested } from './nested.ts';
 import { buildPv } from './pv.ts';
 import type { Stack, StackOptions } from './stack.ts';
 
@@ -14,7 +14,9 @@ export function buildStack(options: StackOptions): Stack {
     case 'kvm':
     case 'hvm':
       return buildFull(options, options.stack);
-    default:
-      throw new ConfigError(`stack ${options.stack} is not built yet`);
+    case 'pv/kvm':
+      return buildNested(options, 'kvm');
+    case 'pv/hvm':
+      return buildNested(options, 'hvm');
   }
 }

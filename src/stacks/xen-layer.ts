@@ -20,6 +20,8 @@ import type { StackObserver } from './stack.ts';
 
 /** Memory of a Dom0 that is host code, in frames: its windows and rings need little. */
 export const DOM0_PAGES = 2048;
+/** Operations of full domains that are exits have this before their reason. */
+const EXIT = 'exit.';
 const NANOSECONDS = 1_000_000_000n;
 
 export interface XenLayerOptions {
@@ -35,6 +37,8 @@ export interface XenLayerOptions {
   /** Console output of this layer's domains. */
   readonly consoles: (domid: number, bytes: Uint8Array) => void;
   readonly dom0Observer?: Dom0Observer;
+  /** Dom0 looks for a Xen below by passthrough when it starts. */
+  readonly layerBelow?: boolean;
   /** A domain has shut down; its registers are still where they were. `crash`: what ended it, if it did not ask for it. */
   readonly shutDown?: (domid: number, code: number, crash: string | undefined) => void;
 }
@@ -61,6 +65,7 @@ export function xenLayer(options: XenLayerOptions): XenLayer {
     consoles: { output: options.consoles, input: () => new Uint8Array(0) },
     random: seedRandom(options.seed),
     ...(options.dom0Observer && { observer: options.dom0Observer }),
+    ...(options.layerBelow && { layerBelow: true }),
   });
   const save = (writer: SaveWriter): void => {
     saveHypervisor(hypervisor, writer);
@@ -100,9 +105,10 @@ function observerOf(observer: StackObserver, layer: number, shutDown: XenLayerOp
         });
       },
     }),
-    ...(observer.operation && {
-      operation: (vcpu, name) => observer.operation?.({ layer, domain: vcpu.domain.id, vcpu: vcpu.id, name }),
-    }),
+    operation: (vcpu, name) => {
+      observer.operation?.({ layer, domain: vcpu.domain.id, vcpu: vcpu.id, name });
+      if (name.startsWith(EXIT)) observer.exit?.({ layer, domain: vcpu.domain.id, reason: name.slice(EXIT.length) });
+    },
     domainShutdown: (domain, code, crash) => shutDown?.(domain.id, code, crash),
     event: (domain, port, merged) => observer.event?.({ layer, domain: domain.id, port, detail: merged ? 'merged' : '' }),
     unknown: (domain, kind, detail) => {
