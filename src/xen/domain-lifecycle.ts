@@ -12,7 +12,7 @@ import { shareXenFrame, unshareXenFrame } from './domain-memory.ts';
 import { closeAllPorts, newEventChannels } from './event-channel.ts';
 import { sendGlobalVirq } from './event-delivery.ts';
 import { FrameFlag, Owner, PageType } from './frame-table.ts';
-import { destroyGrantTable, growGrantTable, newGrantTable } from './grant-table.ts';
+import { destroyGrantTable, forgetGranter, growGrantTable, newGrantTable } from './grant-table.ts';
 import type { Hypervisor } from './hypervisor.ts';
 import { stopNow, sleep, wake } from './scheduler.ts';
 import { placeVcpuInfo, setUpcallMask, updateTimeRecord, updateWallClock } from './shared-info.ts';
@@ -163,6 +163,11 @@ export function destroyDomain(hypervisor: Hypervisor, domain: Domain): void {
 export function removeIfGone(hypervisor: Hypervisor, domain: Domain): void {
   if (domain.dying !== 2 || domain.totalPages > 0 || domain.xenHeapPages > 0) return;
   if (!hypervisor.domains.delete(domain.id)) return;
+  // The id may come again: nothing that named this domain may name the next one.
+  for (const other of hypervisor.domains.values()) {
+    forgetGranter(other, domain.id);
+    if (other.controlledBy === domain.id) other.controlledBy = noController;
+  }
   for (const observer of hypervisor.observers) observer.domainDestroyed?.(domain);
   if (domain.id !== 0) sendGlobalVirq(hypervisor, VIRQ_DOM_EXC);
 }

@@ -66,6 +66,19 @@ export function destroyGrantTable(hypervisor: Hypervisor, domain: Domain): void 
   domain.grants.frames.length = 0;
 }
 
+/**
+ * Drops the handles of grants of a domain that is no more. Such a handle is left when the guest has overwritten the page
+ * table entry of the mapping instead of unmapping it.
+ */
+export function forgetGranter(domain: Domain, granter: number): void {
+  const { grants } = domain;
+  for (const [handle, mapping] of grants.mappings) {
+    if (mapping.domain !== granter) continue;
+    grants.mappings.delete(handle);
+    grants.handleHint = Math.min(grants.handleHint, handle);
+  }
+}
+
 /** Machine address of entry `reference`, or -1 beyond the table. */
 export function entryAddress(grants: GrantTable, reference: number): number {
   const frame = grants.frames[Math.floor(reference / entriesPerFrame)];

@@ -173,6 +173,21 @@ describe('grant_table_op', () => {
     expect(audit(hypervisor)).toEqual([]);
   });
 
+  it('does not take a handle of a dead domain for one of the next domain with its id', () => {
+    const { host, a, b, frame } = pair();
+    offer(a, 8, { flags: abi.GTF_permit_access, domid: 2, frame });
+    const { handle } = map(b, 1, 8);
+    host.hypervisor.frames.putPageAndType(frame); // the guest has overwritten its page-table entry
+    destroyDomain(host.hypervisor, a.domain);
+    expect(host.hypervisor.domains.has(1)).toBe(false);
+    const next = new TestGuest(host, { id: 1 });
+    offer(next, 8, { flags: abi.GTF_permit_access, domid: 2, frame: next.pages[3] as number });
+    expect(map(b, 1, 8)).toMatchObject({ status: 0, handle });
+    expect(audit(host.hypervisor)).toEqual([]);
+    destroyDomain(host.hypervisor, b.domain);
+    expect(entry(next, 8).flags).toBe(abi.GTF_permit_access);
+  });
+
   it('copies between frames named by grant or by number', () => {
     const { host, a, b, frame } = pair();
     const { memory } = host.platform;
