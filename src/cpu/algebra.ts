@@ -12,6 +12,7 @@
  * Values V are 64-bit words; an operand of width w is held zero-extended. Conditions are B.
  */
 import type { Instruction, Operand } from '../x86/instruction.ts';
+import type { Subroutine } from './subroutine.ts';
 
 export type Width = 8 | 16 | 32 | 64;
 
@@ -41,7 +42,14 @@ export type SimdOperation =
 /** Pure functions of host code for what WebAssembly has no short form of; bodies in host-functions.ts. */
 export type HostFunction = string;
 
-export interface Algebra<V, B> {
+/** A word that changes: what local control flow assigns. */
+export interface Variable<V> {
+  get(): V;
+  set(value: V): void;
+}
+
+/** The part that does not depend on an instruction: what subroutines (subroutine.ts) are written over. */
+export interface Computation<V, B> {
   // Words.
   constant(value: bigint | number): V;
   add(a: V, b: V): V;
@@ -101,24 +109,44 @@ export interface Algebra<V, B> {
   simd(operation: SimdOperation, a: readonly [V, V], b: readonly [V, V]): [V, V];
   host(name: HostFunction, ...args: V[]): V;
 
+  // Subroutines and local control flow.
+  /** Runs a subroutine; as many results as it declares. */
+  call(subroutine: Subroutine, ...args: V[]): V[];
+  variable(initial: V): Variable<V>;
+  /** Runs `step` a number of times that is known before the first (unsigned). */
+  times(count: V, step: () => void): void;
+
+  // Processor state.
+  /** A processor field of state.ts of 64 bits, e.g. 'gsBase'. */
+  field(name: string, index?: number): V;
+  setField(name: string, index: number, value: V): void;
+  /** One word of a field that has several; the definition sees to it that the index is in range. */
+  element(name: string, index: V): V;
+  setElement(name: string, index: V, value: V): void;
+}
+
+export interface Algebra<V, B> extends Computation<V, B> {
   // Registers: 0..15 in encoding order.
   register(index: number): V;
   /** Writes with the width's rule: 8 and 16 keep the rest, 32 clears the upper half. */
   setRegister(index: number, width: Width, value: V): void;
-  /** A processor field of state.ts of 64 bits, e.g. 'gsBase'. */
-  field(name: string, index?: number): V;
-  setField(name: string, index: number, value: V): void;
 
   // Operands of the instruction at hand.
-  /** Value of a register, memory or immediate operand, zero-extended from its width; immediates to the width of the first operand. */
+  /**
+   * Value of a register, memory, MMX or immediate operand, zero-extended from its width; immediates to the width of the
+   * first operand.
+   */
   read(operand: Operand): V;
   /** As read, for an operand that will be written: a memory operand is checked for writing first. */
   modify(operand: Operand): V;
+  /** Writing an MMX register fills sign and exponent of the x87 register that it is part of (SDM 1 §9.5.1). */
   write(operand: Operand, value: V): void;
   /** Effective address of the memory operand, without segment base, in address size. */
   effectiveAddress(): V;
   immediate(): V;
   immediate2(): V;
+  /** i of an ST(i) operand. */
+  stackIndex(operand: Operand): V;
   /** One half (0 low, 1 high) of an xmm register operand. */
   readXmm(operand: Operand, half: 0 | 1): V;
   writeXmm(operand: Operand, half: 0 | 1, value: V): void;

@@ -3,6 +3,9 @@ import type { Definition } from './algebra.ts';
 
 export type Definitions = Map<string, Definition>;
 
+/** Key of the definition of a mnemonic with an MMX register among its operands. */
+export const mmxKey = (mnemonic: string): string => `mmx:${mnemonic}`;
+
 /** A family: `define(mnemonics, body)` for each of its instructions. */
 export type Family = (define: (mnemonics: string, body: Definition) => void) => void;
 

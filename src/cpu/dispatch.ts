@@ -1,7 +1,7 @@
 /** Which instructions engines execute from definitions, and which go to the system side in plain TypeScript. */
 import type { Instruction } from '../x86/instruction.ts';
 import type { Definition } from './algebra.ts';
-import type { Definitions } from './definition.ts';
+import { type Definitions, mmxKey } from './definition.ts';
 import { systemHandler } from './system/execute.ts';
 
 /** The definition of an instruction, or undefined for a system instruction. */
@@ -9,6 +9,6 @@ export function definitionOf(definitions: Definitions, i: Instruction): Definiti
   // Forms of one mnemonic may differ: MOV CR0, far CALL.
   if (systemHandler(i) !== undefined) return undefined;
   // Many mnemonics of SSE2 also exist with MMX registers.
-  if (i.operands.some((operand) => operand.kind === 'mmx')) return undefined;
-  return definitions.get(i.row.mnemonic);
+  const mmx = i.operands.some((operand) => operand.kind === 'mmx');
+  return definitions.get(mmx ? mmxKey(i.row.mnemonic) : i.row.mnemonic);
 }

@@ -4,6 +4,7 @@
  *
  * A processor occupies {@link CPU_STRIDE} bytes:
  *   +0x00000  the fields below
+ *   +0x08000  a lookup table that stays empty, for code whose every data access must take the slow path
  *   +0x10000  lookup table of translations for CPL 0..2 ({@link LOOKUP_ENTRIES} entries of {@link LOOKUP_ENTRY_BYTES})
  *   +0x18000  lookup table of translations for CPL 3
  *
@@ -14,6 +15,7 @@
  */
 
 export const CPU_STRIDE = 0x20000;
+export const LOOKUP_EMPTY = 0x8000;
 export const LOOKUP_SUPERVISOR = 0x10000;
 export const LOOKUP_USER = 0x18000;
 export const LOOKUP_ENTRIES = 1024;
@@ -72,6 +74,8 @@ const FIELDS = [
   ['interruptShadow', 'u32', 1],
   ['halted', 'u32', 1],
   ['nmiBlocked', 'u32', 1],
+  ['nmiPending', 'u32', 1],
+  ['debugHits', 'u32', 1], // B0..B3 of data and I/O breakpoints that the instruction just executed has met
   ['pendingInterrupt', 'u32', 1], // level of the interrupt input: 1 = an unmasked request waits at the controller
   ['vpid', 'u32', 1], // 0 = root operation
   // Control registers and descriptor tables.
@@ -82,6 +86,7 @@ const FIELDS = [
   ['cr8', 'u64', 1],
   ['xcr0', 'u64', 1],
   ['dr', 'u64', 8],
+  ['pdpte', 'u64', 5], // PAE paging: the four entries as loaded, then the CR3 that they belong to, bit 0 set when valid
   ['gdtrBase', 'u64', 1],
   ['gdtrLimit', 'u32', 1],
   ['idtrLimit', 'u32', 1],
@@ -109,12 +114,15 @@ const FIELDS = [
   ['tscOffset', 'u64', 1],
   ['apicBase', 'u64', 1],
   ['miscEnable', 'u64', 1],
+  ['mtrr', 'u64', 28], // base and mask of 8 variable ranges, 11 fixed ranges, default type
+  ['machineCheck', 'u64', 2], // MCG_STATUS, MCG_CTL
   // Floating point.
   ['mxcsr', 'u64', 1], // 32 bits; a word, so that definitions read it as a field
   ['mxcsrMask', 'u64', 1], // bits that MXCSR has, by CPUID model
-  ['fpuControl', 'u32', 1],
-  ['fpuStatus', 'u32', 1],
-  ['fpuTag', 'u32', 1],
+  // As for MXCSR, words of 64 bits.
+  ['fpuControl', 'u64', 1],
+  ['fpuStatus', 'u64', 1], // TOP in bits 13:11
+  ['fpuTag', 'u64', 1], // one bit a physical register, 1 = not empty
   ['xmm', 'u64', 32], // 16 registers, low half first; 16-byte aligned
   ['st', 'u64', 16], // 8 physical registers: significand, then sign and exponent
 ] as const satisfies readonly (readonly [string, FieldType, number])[];

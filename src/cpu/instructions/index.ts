@@ -19,6 +19,7 @@ import { sseInteger } from './sse-integer.ts';
 import { sseLogical } from './sse-logical.ts';
 import { sseShuffle } from './sse-shuffle.ts';
 import { string } from './string.ts';
+import { x87Arithmetic } from './x87-arithmetic.ts';
 
 export function instructionDefinitions(): Definitions {
   const general = [
@@ -44,5 +45,6 @@ export function instructionDefinitions(): Definitions {
     sseDotProduct,
     cipherAndHash,
   ];
-  return collect([...general, ...sse]);
+  const x87 = [x87Arithmetic];
+  return collect([...general, ...sse, ...x87]);
 }

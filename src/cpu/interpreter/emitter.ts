@@ -1,7 +1,7 @@
 /**
- * The emitting instance of the algebra: writes WebAssembly for one instruction. Values are locals or constants; every
- * operation on constants is folded. Registers, displacements and immediates come from the record of the instruction
- * ({@link RECORD}), so that one handler serves all instructions of a form.
+ * The emitting instance of the algebra: writes WebAssembly for one instruction. computation-emitter.ts has what does not
+ * depend on it. Registers, displacements and immediates come from the record of the instruction ({@link RECORD}), so
+ * that one handler serves all instructions of a form.
  *
  * A handler is `(state: i32, record: i32) -> i32` and returns a Status. On entry RIP already points behind the
  * instruction; a handler that returns FAULT has committed nothing.
@@ -11,19 +11,15 @@
 import type { Operand } from '../../x86/instruction.ts';
 import { Segment } from '../../x86/instruction.ts';
 import type { FunctionBody } from '../../wasm/function-body.ts';
-import type { Algebra, Facts, FlagOperation, SegmentReference, SimdOperation, Width } from '../algebra.ts';
+import type { Algebra, Facts, FlagOperation, SegmentReference, Width } from '../algebra.ts';
 import { Status } from '../engine.ts';
 import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
 import { type FieldName, LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
-import { RECORD } from './record.ts';
-
-/** A 64-bit word: a constant or a local. */
-export type Word = { readonly constant: bigint } | { readonly local: number };
-/** A condition: known, or an i32 local. */
-export type Condition = { readonly known: boolean } | { readonly local: number };
+import { type ComputationImports, ComputationEmitter, type Condition, STATE, type Word } from './computation-emitter.ts';
+import { isRegisterOperand, RECORD } from './record.ts';
 
 /** Function indices of what handlers call. */
-export interface HandlerImports {
+export interface HandlerImports extends ComputationImports {
   /** (state, size, segment is SS) -> host address or 0; the linear address is in `slowAddress`. */
   readonly slowLoad: number;
   readonly slowStore: number;
@@ -31,26 +27,21 @@ export interface HandlerImports {
   readonly commitStore: number;
   /** (state, segment, size, write) -> 0 when a fault is recorded; the offset is in `slowAddress`. */
   readonly checkSegment: number;
-  /** Index of a host function by name; (i64, i64, i64) -> i64. */
-  hostFunction(name: string): number;
   /** Cost in twelfths, known when code is made. */
   cost(event: string): number;
 }
 
 const MASK64 = 0xffff_ffff_ffff_ffffn;
 const FLAG_BITS = { CF, PF, AF, ZF, SF, OF, DF } as const;
-const STATE = 0;
 const RECORD_POINTER = 1;
 const READ_TAG = 0;
 const WRITE_TAG = 8;
 const ADDEND = 24;
 const RCX = 1;
+const MMX_SIGN_AND_EXPONENT = 0xffff;
 const GENERAL_PROTECTION = 13;
 
-const isConstant = (word: Word): word is { constant: bigint } => 'constant' in word;
-
-export class Emitter implements Algebra<Word, Condition> {
-  private readonly body: FunctionBody;
+export class Emitter extends ComputationEmitter implements Algebra<Word, Condition> {
   private readonly imports: HandlerImports;
   private readonly i: Facts;
   private readonly legacy: boolean;
@@ -60,334 +51,19 @@ export class Emitter implements Algebra<Word, Condition> {
   private readonly registerSlots = new Map<Operand, number>();
 
   constructor(body: FunctionBody, imports: HandlerImports, instruction: Facts) {
-    this.body = body;
+    super(body, imports);
     this.imports = imports;
     this.i = instruction;
     this.legacy = instruction.mode !== 64;
     let slot = 0;
     for (const operand of instruction.operands) {
-      if (operand.kind === 'register' || operand.kind === 'xmm') this.registerSlots.set(operand, slot++);
+      if (isRegisterOperand(operand)) this.registerSlots.set(operand, slot++);
     }
   }
 
   /** Ends the handler: everything went well. */
-  finish(): void {
+  finishHandler(): void {
     this.body.i32_const(Status.CONTINUE);
-  }
-
-  // --- plumbing -------------------------------------------------------------------------------------------------
-
-  private push(word: Word): void {
-    if ('constant' in word) this.body.i64_const(word.constant);
-    else this.body.local_get(word.local);
-  }
-  private pushCondition(condition: Condition): void {
-    if ('known' in condition) this.body.i32_const(condition.known ? 1 : 0);
-    else this.body.local_get(condition.local);
-  }
-  private take(): Word {
-    const local = this.body.local('i64');
-    this.body.local_set(local);
-    return { local };
-  }
-  private takeCondition(): Condition {
-    const local = this.body.local('i32');
-    this.body.local_set(local);
-    return { local };
-  }
-  private binary(name: 'add' | 'sub' | 'mul' | 'and' | 'or' | 'xor', a: Word, b: Word, fold: (a: bigint, b: bigint) => bigint): Word {
-    if (isConstant(a) && isConstant(b)) return this.constant(fold(a.constant, b.constant));
-    if (isConstant(b)) {
-      if (b.constant === 0n && name !== 'mul' && name !== 'and') return a;
-      if (b.constant === MASK64 && name === 'and') return a;
-    }
-    this.push(a);
-    this.push(b);
-    this.body.emit(`i64.${name}`);
-    return this.take();
-  }
-  private compare(name: 'eq' | 'ne' | 'lt_u' | 'lt_s', a: Word, b: Word, fold: (a: bigint, b: bigint) => boolean): Condition {
-    if (isConstant(a) && isConstant(b)) return { known: fold(a.constant, b.constant) };
-    this.push(a);
-    this.push(b);
-    this.body.emit(`i64.${name}`);
-    return this.takeCondition();
-  }
-
-  // --- words ----------------------------------------------------------------------------------------------------
-
-  constant(value: bigint | number): Word {
-    return { constant: BigInt.asUintN(64, BigInt(value)) };
-  }
-  add(a: Word, b: Word): Word {
-    return this.binary('add', a, b, (x, y) => x + y);
-  }
-  sub(a: Word, b: Word): Word {
-    return this.binary('sub', a, b, (x, y) => x - y);
-  }
-  mul(a: Word, b: Word): Word {
-    return this.binary('mul', a, b, (x, y) => x * y);
-  }
-  and(a: Word, b: Word): Word {
-    return this.binary('and', a, b, (x, y) => x & y);
-  }
-  or(a: Word, b: Word): Word {
-    return this.binary('or', a, b, (x, y) => x | y);
-  }
-  xor(a: Word, b: Word): Word {
-    return this.binary('xor', a, b, (x, y) => x ^ y);
-  }
-  not(a: Word): Word {
-    return this.xor(a, this.constant(MASK64));
-  }
-  private divide(name: 'div_u' | 'rem_u' | 'div_s' | 'rem_s', a: Word, b: Word): Word {
-    this.push(a);
-    this.push(b);
-    this.body.emit(`i64.${name}`);
-    return this.take();
-  }
-  divU(a: Word, b: Word): Word {
-    return this.divide('div_u', a, b);
-  }
-  remU(a: Word, b: Word): Word {
-    return this.divide('rem_u', a, b);
-  }
-  divS(a: Word, b: Word): Word {
-    return this.divide('div_s', a, b);
-  }
-  remS(a: Word, b: Word): Word {
-    return this.divide('rem_s', a, b);
-  }
-  private shift(name: 'shl' | 'shr_u' | 'shr_s', a: Word, count: Word, fold: (a: bigint, count: bigint) => bigint): Word {
-    if (isConstant(a) && isConstant(count)) return this.constant(fold(a.constant, count.constant & 63n));
-    if (isConstant(count) && (count.constant & 63n) === 0n) return a;
-    this.push(a);
-    this.push(count);
-    this.body.emit(`i64.${name}`);
-    return this.take();
-  }
-  shl(a: Word, count: Word): Word {
-    return this.shift('shl', a, count, (x, n) => x << n);
-  }
-  shr(a: Word, count: Word): Word {
-    return this.shift('shr_u', a, count, (x, n) => x >> n);
-  }
-  sar(a: Word, count: Word): Word {
-    return this.shift('shr_s', a, count, (x, n) => BigInt.asIntN(64, x) >> n);
-  }
-  zext(width: Width, a: Word): Word {
-    return width === 64 ? a : this.and(a, this.constant((1n << BigInt(width)) - 1n));
-  }
-  sext(width: Width, a: Word): Word {
-    if (width === 64) return a;
-    if (isConstant(a)) return this.constant(BigInt.asIntN(width, a.constant));
-    this.push(a);
-    this.body.emit(`i64.extend${width}_s`);
-    return this.take();
-  }
-  private unary(name: 'popcnt' | 'clz' | 'ctz', a: Word): Word {
-    this.push(a);
-    this.body.emit(`i64.${name}`);
-    return this.take();
-  }
-  popcnt(a: Word): Word {
-    return this.unary('popcnt', a);
-  }
-  clz(a: Word): Word {
-    return this.unary('clz', a);
-  }
-  ctz(a: Word): Word {
-    return this.unary('ctz', a);
-  }
-
-  // --- conditions -----------------------------------------------------------------------------------------------
-
-  eq(a: Word, b: Word): Condition {
-    return this.compare('eq', a, b, (x, y) => x === y);
-  }
-  ne(a: Word, b: Word): Condition {
-    return this.compare('ne', a, b, (x, y) => x !== y);
-  }
-  ltU(a: Word, b: Word): Condition {
-    return this.compare('lt_u', a, b, (x, y) => x < y);
-  }
-  ltS(a: Word, b: Word): Condition {
-    return this.compare('lt_s', a, b, (x, y) => BigInt.asIntN(64, x) < BigInt.asIntN(64, y));
-  }
-  both(a: Condition, b: Condition): Condition {
-    if ('known' in a) return a.known ? b : a;
-    if ('known' in b) return b.known ? a : b;
-    this.pushCondition(a);
-    this.pushCondition(b);
-    this.body.emit('i32.and');
-    return this.takeCondition();
-  }
-  either(a: Condition, b: Condition): Condition {
-    if ('known' in a) return a.known ? a : b;
-    if ('known' in b) return b.known ? b : a;
-    this.pushCondition(a);
-    this.pushCondition(b);
-    this.body.emit('i32.or');
-    return this.takeCondition();
-  }
-  negate(a: Condition): Condition {
-    if ('known' in a) return { known: !a.known };
-    this.pushCondition(a);
-    this.body.emit('i32.eqz');
-    return this.takeCondition();
-  }
-  word(a: Condition): Word {
-    if ('known' in a) return this.constant(a.known ? 1 : 0);
-    this.pushCondition(a);
-    this.body.emit('i64.extend_i32_u');
-    return this.take();
-  }
-  select(condition: Condition, whenTrue: Word, whenFalse: Word): Word {
-    if ('known' in condition) return condition.known ? whenTrue : whenFalse;
-    this.push(whenTrue);
-    this.push(whenFalse);
-    this.pushCondition(condition);
-    this.body.select();
-    return this.take();
-  }
-  choose(condition: Condition, whenTrue: () => Word, whenFalse: () => Word): Word {
-    if ('known' in condition) return condition.known ? whenTrue() : whenFalse();
-    const result = this.body.local('i64');
-    this.when(
-      condition,
-      () => {
-        this.push(whenTrue());
-        this.body.local_set(result);
-      },
-      () => {
-        this.push(whenFalse());
-        this.body.local_set(result);
-      },
-    );
-    return { local: result };
-  }
-  when(condition: Condition, then: () => void, otherwise?: () => void): void {
-    if ('known' in condition) {
-      if (condition.known) then();
-      else otherwise?.();
-      return;
-    }
-    this.pushCondition(condition);
-    this.body.if();
-    then();
-    if (otherwise !== undefined) {
-      this.body.else();
-      otherwise();
-    }
-    this.body.end();
-  }
-
-  // --- floating point -------------------------------------------------------------------------------------------
-
-  f64(operation: 'add' | 'sub' | 'mul' | 'div', a: Word, b: Word): Word {
-    this.push(a);
-    this.body.emit('f64.reinterpret_i64');
-    this.push(b);
-    this.body.emit('f64.reinterpret_i64');
-    this.body.emit(`f64.${operation}`);
-    this.body.emit('i64.reinterpret_f64');
-    return this.take();
-  }
-  f64sqrt(a: Word): Word {
-    this.push(a);
-    this.body.emit('f64.reinterpret_i64');
-    this.body.emit('f64.sqrt');
-    this.body.emit('i64.reinterpret_f64');
-    return this.take();
-  }
-  f64ltOrEq(a: Word, b: Word): { less: Condition; equal: Condition; unordered: Condition } {
-    const test = (name: 'f64.lt' | 'f64.eq' | 'f64.ne', x: Word, y: Word): Condition => {
-      this.push(x);
-      this.body.emit('f64.reinterpret_i64');
-      this.push(y);
-      this.body.emit('f64.reinterpret_i64');
-      this.body.emit(name);
-      return this.takeCondition();
-    };
-    const unordered = this.either(test('f64.ne', a, a), test('f64.ne', b, b));
-    return { less: test('f64.lt', a, b), equal: test('f64.eq', a, b), unordered };
-  }
-  f32(operation: 'add' | 'sub' | 'mul' | 'div', a: Word, b: Word): Word {
-    for (const word of [a, b]) {
-      this.push(word);
-      this.body.emit('i32.wrap_i64');
-      this.body.emit('f32.reinterpret_i32');
-    }
-    this.body.emit(`f32.${operation}`);
-    this.body.emit('i32.reinterpret_f32');
-    this.body.emit('i64.extend_i32_u');
-    return this.take();
-  }
-  f32sqrt(a: Word): Word {
-    this.push(a);
-    this.body.emit('i32.wrap_i64');
-    this.body.emit('f32.reinterpret_i32');
-    this.body.emit('f32.sqrt');
-    return this.takeF32();
-  }
-  f32ToF64(a: Word): Word {
-    this.push(a);
-    this.body.emit('i32.wrap_i64');
-    this.body.emit('f32.reinterpret_i32');
-    this.body.emit('f64.promote_f32');
-    this.body.emit('i64.reinterpret_f64');
-    return this.take();
-  }
-  f64ToF32(a: Word): Word {
-    this.push(a);
-    this.body.emit('f64.reinterpret_i64');
-    this.body.emit('f32.demote_f64');
-    return this.takeF32();
-  }
-  private takeF32(): Word {
-    this.body.emit('i32.reinterpret_f32');
-    this.body.emit('i64.extend_i32_u');
-    return this.take();
-  }
-  f64FromInteger(a: Word): Word {
-    this.push(a);
-    this.body.emit('f64.convert_i64_s');
-    this.body.emit('i64.reinterpret_f64');
-    return this.take();
-  }
-  f32FromInteger(a: Word): Word {
-    this.push(a);
-    this.body.emit('f32.convert_i64_s');
-    return this.takeF32();
-  }
-  f64ToInteger(a: Word, truncate: boolean): Word {
-    this.push(a);
-    this.body.emit('f64.reinterpret_i64');
-    if (!truncate) this.body.emit('f64.nearest');
-    this.body.emit('i64.trunc_sat_f64_s');
-    return this.take();
-  }
-  simd(operation: SimdOperation, a: readonly [Word, Word], b: readonly [Word, Word]): [Word, Word] {
-    for (const [low, high] of [a, b]) {
-      this.push(low);
-      this.body.emit('i64x2.splat');
-      this.push(high);
-      this.body.emit_lane('i64x2.replace_lane', 1);
-    }
-    this.body.emit(operation);
-    const vector = this.body.local('v128');
-    this.body.local_tee(vector);
-    this.body.emit_lane('i64x2.extract_lane', 0);
-    const low = this.take();
-    this.body.local_get(vector);
-    this.body.emit_lane('i64x2.extract_lane', 1);
-    this.body.free(vector);
-    return [low, this.take()];
-  }
-  host(name: string, ...args: Word[]): Word {
-    for (let n = 0; n < 3; n++) this.push(args[n] ?? this.constant(0));
-    this.body.call(this.imports.hostFunction(name));
-    return this.take();
   }
 
   // --- registers ------------------------------------------------------------------------------------------------
@@ -406,17 +82,6 @@ export class Emitter implements Algebra<Word, Condition> {
     else if (width === 16) this.body.store('i64.store16', offset);
     else this.body.store('i64.store', offset);
   }
-  field(name: string, index = 0): Word {
-    this.body.local_get(STATE);
-    this.body.load('i64.load', OFFSET[name as FieldName] + index * 8);
-    return this.take();
-  }
-  setField(name: string, index: number, value: Word): void {
-    this.body.local_get(STATE);
-    this.push(value);
-    this.body.store('i64.store', OFFSET[name as FieldName] + index * 8);
-  }
-
   // --- operands -------------------------------------------------------------------------------------------------
 
   /** Pushes the address of a register operand's storage. */
@@ -432,6 +97,10 @@ export class Emitter implements Algebra<Word, Condition> {
       case 'register':
         this.pushRegisterAddress(operand);
         this.loadFrom(width, 0);
+        return this.take();
+      case 'mmx':
+        this.pushRegisterAddress(operand);
+        this.loadFrom(64, 0);
         return this.take();
       case 'memory':
         return this.load(width, 'operand', this.effectiveAddress());
@@ -476,6 +145,11 @@ export class Emitter implements Algebra<Word, Condition> {
     if (operand.kind === 'register') {
       this.pushRegisterAddress(operand);
       this.storeRegister(width, value, 0);
+    } else if (operand.kind === 'mmx') {
+      this.pushRegisterAddress(operand);
+      this.storeRegister(64, value, 0);
+      this.pushRegisterAddress(operand);
+      this.storeRegister(64, this.constant(MMX_SIGN_AND_EXPONENT), 8);
     } else if (this.modified >= 0) this.storeAt(width, this.modified, value);
     else this.store(width, 'operand', this.effectiveAddress(), value);
   }
@@ -508,6 +182,11 @@ export class Emitter implements Algebra<Word, Condition> {
   immediate2(): Word {
     this.body.local_get(RECORD_POINTER);
     this.body.load('i64.load32_u', RECORD.immediate2);
+    return this.take();
+  }
+  stackIndex(operand: Operand): Word {
+    this.body.local_get(RECORD_POINTER);
+    this.body.load('i64.load16_u', RECORD.registers[this.registerSlots.get(operand) as number]);
     return this.take();
   }
   readXmm(operand: Operand, half: 0 | 1): Word {

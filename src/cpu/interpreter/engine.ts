@@ -22,6 +22,7 @@ import type { Processor } from '../processor.ts';
 import { executeSystem } from '../system/execute.ts';
 import { handlerModule, type HandlerServices, hostFunctionImports } from './handlers.ts';
 import { BLOCK_HEADER_BYTES, loopModule } from './loop.ts';
+import { SubroutineLinker } from './subroutine-linker.ts';
 import { handlerKey, RECORD, RECORD_BYTES, writeRecord } from './record.ts';
 
 const BLOCK_BYTES = BLOCK_HEADER_BYTES + PAGE_SIZE * 4;
@@ -46,7 +47,7 @@ export class InterpreterEngine implements Engine {
   private readonly handlers: WebAssembly.Table;
   private readonly slots = new Map<string, number>();
   private readonly services: HandlerServices;
-  private readonly hostFunctions = hostFunctionImports();
+  private readonly linker: SubroutineLinker;
   private readonly exports: LoopExports;
   /** System instructions that records name by number. */
   private readonly kept: Instruction[] = [];
@@ -69,6 +70,7 @@ export class InterpreterEngine implements Engine {
     this.words = new Uint32Array(memory.memory.buffer);
     this.scratchRecord = layout.arena;
     this.arenaNext = layout.arena + 64;
+    this.linker = new SubroutineLinker(memory.memory, layout.wasmPages, hostFunctionImports());
     this.handlers = new WebAssembly.Table({ element: 'anyfunc', initial: 4096 });
     this.services = {
       slowLoad: (_state, size, stack) => slowLoad(this.current, this.slowAddress(), size, stack !== 0),
@@ -194,11 +196,8 @@ export class InterpreterEngine implements Engine {
     const key = handlerKey(instruction);
     let slot = this.slots.get(key);
     if (slot === undefined) {
-      const { bytes, hostFunctions } = handlerModule(this.layout.wasmPages, instruction, definition, this.model);
-      const imports = {
-        e: { memory: this.memory.memory, ...this.services },
-        h: Object.fromEntries(hostFunctions.map((name) => [name, this.hostFunctions[name]])),
-      };
+      const { bytes, hostFunctions, subroutines } = handlerModule(this.layout.wasmPages, instruction, definition, this.model);
+      const imports = { e: { memory: this.memory.memory, ...this.services }, ...this.linker.imports(hostFunctions, subroutines) };
       const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports as unknown as WebAssembly.Imports);
       slot = this.slots.size;
       if (slot >= this.handlers.length) this.handlers.grow(4096);

@@ -8,7 +8,10 @@ import type { CostModel } from '../../timing/model.ts';
 import type { Instruction } from '../../x86/instruction.ts';
 import type { Definition } from '../algebra.ts';
 import { HOST_FUNCTIONS } from '../host-functions.ts';
+import type { Subroutine } from '../subroutine.ts';
+import type { ComputationImports } from './computation-emitter.ts';
 import { Emitter, type HandlerImports } from './emitter.ts';
+import { emitCalls } from './subroutine-linker.ts';
 
 /** Functions that handlers import; the engine implements them. Names are those of {@link HandlerImports}. */
 export interface HandlerServices {
@@ -18,13 +21,15 @@ export interface HandlerServices {
   checkSegment(state: number, segment: number, size: number, write: number): number;
 }
 
+export interface HandlerModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** What the module imports from 'h', and from 's' by name. */
+  readonly hostFunctions: readonly string[];
+  readonly subroutines: readonly Subroutine[];
+}
+
 /** Bytes of the module that holds one handler, exported as `f`. */
-export function handlerModule(
-  memoryPages: number,
-  i: Instruction,
-  definition: Definition,
-  costs: CostModel,
-): { bytes: Uint8Array<ArrayBuffer>; hostFunctions: string[] } {
+export function handlerModule(memoryPages: number, i: Instruction, definition: Definition, costs: CostModel): HandlerModule {
   const builder = new ModuleBuilder();
   builder.importMemory('e', 'memory', { minimum: memoryPages, maximum: memoryPages });
   const access = builder.type(['i32', 'i32', 'i32'], ['i32']);
@@ -32,38 +37,28 @@ export function handlerModule(
   const slowStore = builder.importFunction('e', 'slowStore', access);
   const commitStore = builder.importFunction('e', 'commitStore', builder.type(['i32'], []));
   const checkSegment = builder.importFunction('e', 'checkSegment', builder.type(['i32', 'i32', 'i32', 'i32'], ['i32']));
-  // Host functions must be imported before the handler is defined, so their names are collected by a first emission.
-  const hostFunctions: string[] = [];
-  const imports = (hostFunction: (name: string) => number): HandlerImports => ({
+  const imports = (calls: ComputationImports): HandlerImports => ({
     slowLoad,
     slowStore,
     commitStore,
     checkSegment,
-    hostFunction,
+    ...calls,
     cost: (event) => costs.cost(event),
   });
   // Operand objects are shared by all instructions; the emitter tells the two operands of `mov ebp, ebp` apart.
   const form: Instruction = { ...i, operands: i.operands.map((operand) => ({ ...operand })) };
-  const emit = (hostFunction: (name: string) => number): FunctionBody => {
+  const emit = (calls: ComputationImports): FunctionBody => {
     const body = new FunctionBody(['i32', 'i32']);
-    const emitter = new Emitter(body, imports(hostFunction), form);
+    const emitter = new Emitter(body, imports(calls), form);
     definition(emitter, form);
-    emitter.finish();
+    emitter.finishHandler();
     return body;
   };
-  let body = emit((name) => {
-    if (!hostFunctions.includes(name)) hostFunctions.push(name);
-    return 0;
-  });
-  if (hostFunctions.length > 0) {
-    const type = builder.type(['i64', 'i64', 'i64'], ['i64']);
-    const indices = new Map(hostFunctions.map((name) => [name, builder.importFunction('h', name, type)]));
-    body = emit((name) => indices.get(name) as number);
-  }
+  const { bodies, hostFunctions, subroutines } = emitCalls(builder, (calls) => [emit(calls)], []);
   const handler = builder.func(builder.type(['i32', 'i32'], ['i32']));
-  builder.code(handler, body);
+  builder.code(handler, bodies[0]);
   builder.exportFunction('f', handler);
-  return { bytes: builder.build(), hostFunctions };
+  return { bytes: builder.build(), hostFunctions, subroutines };
 }
 
 /** Host functions as WebAssembly calls them: i64 arrive signed. */

@@ -4,7 +4,8 @@
  *    0  u32  slot of the handler in the function table
  *    4  u32  cost in twelfths of a cycle
  *    8  u16  length in bytes
- *   10  u16  offset from the processor's base of the first, second and third register operand (xmm registers too)
+ *   10  u16  offset from the processor's base of the first, second and third register operand (xmm and mmx
+ *            registers too); i of ST(i)
  *   16  u16  offset of the base register (the zero slot when there is none; the RIP slot for RIP-relative)
  *   18  u16  offset of the index register
  *   20  u16  scale as a shift count
@@ -36,9 +37,18 @@ export const RECORD = {
   immediate: 40,
 } as const;
 
-/** Offset of a register operand's storage from the processor's base. */
+/** Operands whose register is named in the record. */
+export function isRegisterOperand({ kind }: Operand): boolean {
+  return kind === 'register' || kind === 'xmm' || kind === 'mmx' || kind === 'x87';
+}
+
+/** Offset of a register operand's storage from the processor's base; an x87 operand is relative to the top of the stack. */
 export function registerOffset(operand: Operand): number {
   switch (operand.kind) {
+    case 'x87':
+      return operand.index;
+    case 'mmx':
+      return OFFSET.st + operand.index * 16;
     case 'xmm':
       return OFFSET.xmm + operand.index * 16;
     default:
@@ -54,7 +64,7 @@ export function writeRecord(view: DataView, at: number, i: Instruction, handler:
   view.setUint16(at + RECORD.length, i.length, true);
   let register = 0;
   for (const operand of i.operands) {
-    if (operand.kind !== 'register' && operand.kind !== 'xmm') continue;
+    if (!isRegisterOperand(operand)) continue;
     view.setUint16(at + RECORD.registers[register++], registerOffset(operand), true);
   }
   view.setUint32(at + RECORD.immediate2, extra, true);

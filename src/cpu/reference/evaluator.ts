@@ -3,13 +3,14 @@
  * Readable before fast; every other engine is compared with it.
  */
 import { type MemoryOperand, NO_REGISTER, type Operand, RIP_REGISTER, Segment } from '../../x86/instruction.ts';
-import type { Algebra, Facts, FlagOperation, SegmentReference, SimdOperation, Width } from '../algebra.ts';
+import type { Algebra, Facts, FlagOperation, SegmentReference, SimdOperation, Variable, Width } from '../algebra.ts';
 import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
 import { BINARY32, BINARY64 } from '../float/binary-format.ts';
 import { fromInteger, toInteger } from '../float/conversion.ts';
 import { HOST_FUNCTIONS } from '../host-functions.ts';
 import type { Processor } from '../processor.ts';
 import { type FieldName, OFFSET } from '../state.ts';
+import type { Subroutine } from '../subroutine.ts';
 import { MemoryAccess } from './memory-access.ts';
 import { evaluateSimd } from './simd.ts';
 
@@ -17,6 +18,7 @@ const MASK64 = 0xffff_ffff_ffff_ffffn;
 const MASK: Readonly<Record<number, bigint>> = { 8: 0xffn, 16: 0xffffn, 32: 0xffff_ffffn, 64: MASK64 };
 const FLAG_BITS = { CF, PF, AF, ZF, SF, OF, DF } as const;
 const RCX = 1;
+const MMX_SIGN_AND_EXPONENT = 0xffffn;
 /** MXCSR with all exceptions masked. */
 const ROUND_TO_NEAREST = 0x1f80;
 
@@ -199,6 +201,25 @@ export class Evaluator implements Algebra<bigint, boolean> {
   host(name: string, ...args: bigint[]): bigint {
     return HOST_FUNCTIONS[name](args[0] ?? 0n, args[1] ?? 0n, args[2] ?? 0n);
   }
+  call(subroutine: Subroutine, ...args: bigint[]): bigint[] {
+    const results = subroutine.body<bigint, boolean>(this, ...args);
+    if (args.length !== subroutine.parameters || results.length !== subroutine.results) {
+      throw new Error(`${subroutine.name} has ${subroutine.parameters} parameters and ${subroutine.results} results`);
+    }
+    return results;
+  }
+  variable(initial: bigint): Variable<bigint> {
+    let value = initial;
+    return {
+      get: () => value,
+      set: (assigned) => {
+        value = assigned;
+      },
+    };
+  }
+  times(count: bigint, step: () => void): void {
+    for (let left = count; left !== 0n; left--) step();
+  }
 
   register(index: number): bigint {
     return this.processor.state.get('gpr', index);
@@ -214,6 +235,12 @@ export class Evaluator implements Algebra<bigint, boolean> {
   setField(name: string, index: number, value: bigint): void {
     this.processor.state.set(name as FieldName, value, index);
   }
+  element(name: string, index: bigint): bigint {
+    return this.field(name, Number(index));
+  }
+  setElement(name: string, index: bigint, value: bigint): void {
+    this.setField(name, Number(index), value);
+  }
 
   read(operand: Operand): bigint {
     const width = operand.width as Width;
@@ -222,6 +249,8 @@ export class Evaluator implements Algebra<bigint, boolean> {
         return (this.register(operand.index) >> (operand.high ? 8n : 0n)) & MASK[width];
       case 'memory':
         return this.load(width, 'operand', this.effectiveAddress());
+      case 'mmx':
+        return this.field('st', operand.index * 2);
       default:
         return this.instruction.immediate & MASK[this.instruction.operands[0].width];
     }
@@ -242,6 +271,9 @@ export class Evaluator implements Algebra<bigint, boolean> {
         const rest = this.register(operand.index) & ~0xff00n;
         this.processor.state.set('gpr', rest | ((value & 0xffn) << 8n), operand.index);
       } else this.setRegister(operand.index, width, value);
+    } else if (operand.kind === 'mmx') {
+      this.setField('st', operand.index * 2, value);
+      this.setField('st', operand.index * 2 + 1, MMX_SIGN_AND_EXPONENT);
     } else if (this.modified !== 0) {
       this.memory.write(this.modified, width / 8, value);
       this.memory.commit(this.modified);
@@ -260,6 +292,9 @@ export class Evaluator implements Algebra<bigint, boolean> {
   }
   immediate2(): bigint {
     return BigInt(this.instruction.immediate2);
+  }
+  stackIndex(operand: Operand): bigint {
+    return BigInt(operand.index);
   }
   readXmm(operand: Operand, half: 0 | 1): bigint {
     return this.field('xmm', operand.index * 2 + half);

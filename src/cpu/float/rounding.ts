@@ -1,0 +1,85 @@
+/**
+ * Rounding of an exact value into a binary format, as subroutines: the common end of all soft floating point. The
+ * value is (-1)^sign * high:low / 2^127 * 2^exponent with the top bit of high set, the lowest bit of low standing for
+ * anything beyond. Formats differ in how many bits of the high word they drop and in their exponents.
+ *
+ * Control and flags are in the places of the x87 control and status words.
+ * Sources: SDM 1 §4.8.4 (rounding), §4.9.1.5 (tininess after rounding), §8.5.4-8.5.6 (masked and unmasked responses).
+ */
+import { subroutine } from '../subroutine.ts';
+import { shiftRightJam } from './wide.ts';
+
+/** Exceptions in the x87 status word; masks have the same places in the control word. C1 here: rounded away from zero. */
+export const X87Flag = { IE: 1, DE: 2, ZE: 4, OE: 8, UE: 0x10, PE: 0x20, SF: 0x40, C1: 0x200 } as const;
+
+/** RC, bits 11:10 of the control word. */
+export const RoundingControl = { NEAREST: 0, DOWN: 1, UP: 2, ZERO: 3 } as const;
+
+const TOP_BIT = 1n << 63n;
+/** Added to or taken from the exponent for handlers of unmasked underflow and overflow (SDM 1 §8.5.4, §8.5.5). */
+const BIAS_ADJUSTMENT = 24576;
+
+/** (sign, high, low, bits dropped, control) -> (significand, 0 when it carried out; 1 when rounded up; 1 when inexact). */
+export const roundSignificand = subroutine('float.roundSignificand', 5, 3, (k, sign, high, low, dropped, control) => {
+  const zero = k.constant(0);
+  const one = k.constant(1);
+  const fraction = k.or(k.shl(high, k.sub(zero, dropped)), k.word(k.ne(low, zero)));
+  const rest = k.select(k.eq(dropped, zero), low, fraction);
+  const kept = k.shr(high, dropped);
+  const inexact = k.ne(rest, zero);
+  const rounding = k.and(k.shr(control, k.constant(10)), k.constant(3));
+  const nearest = k.either(k.ltU(k.constant(TOP_BIT), rest), k.both(k.eq(rest, k.constant(TOP_BIT)), k.ne(k.and(kept, one), zero)));
+  const away = k.both(k.eq(rounding, k.sub(k.constant(RoundingControl.UP), sign)), inexact);
+  const up = k.word(k.either(k.both(k.eq(rounding, zero), nearest), away));
+  return [k.shl(k.add(kept, up), dropped), up, k.word(inexact)];
+});
+
+/**
+ * (sign, exponent, high, low, bits dropped, lowest and highest exponent, control) -> (significand, exponent, flags).
+ * A denormal result has its top bit clear and the lowest exponent; infinity has 2^63 and the highest exponent + 1.
+ */
+export const roundToFormat = subroutine('float.round', 8, 3, (k, sign, exponent, high, low, dropped, lowest, highest, control) => {
+  const zero = k.constant(0);
+  const inexactFlags = (up: typeof sign, inexact: typeof sign) =>
+    k.or(k.mul(inexact, k.constant(X87Flag.PE)), k.mul(up, k.constant(X87Flag.C1)));
+  const masked = (flag: number) => k.ne(k.and(control, k.constant(flag)), zero);
+  const [rounded, up, inexact] = k.call(roundSignificand, sign, high, low, dropped, control);
+  const carried = k.eq(rounded, zero);
+  const significand = k.variable(k.select(carried, k.constant(TOP_BIT), rounded));
+  const top = k.add(exponent, k.word(carried));
+  const scale = k.variable(top);
+  const flags = k.variable(inexactFlags(up, inexact));
+  k.when(k.ltS(highest, top), () => {
+    k.when(
+      masked(X87Flag.OE),
+      () => {
+        const rounding = k.and(k.shr(control, k.constant(10)), k.constant(3));
+        const infinite = k.either(k.eq(rounding, zero), k.eq(rounding, k.sub(k.constant(RoundingControl.UP), sign)));
+        significand.set(k.select(infinite, k.constant(TOP_BIT), k.shl(k.constant(-1), dropped)));
+        scale.set(k.add(highest, k.word(infinite)));
+        flags.set(k.or(k.constant(X87Flag.OE | X87Flag.PE), k.select(infinite, k.constant(X87Flag.C1), zero)));
+      },
+      () => {
+        scale.set(k.sub(top, k.constant(BIAS_ADJUSTMENT)));
+        flags.set(k.or(flags.get(), k.constant(X87Flag.OE)));
+      },
+    );
+  });
+  k.when(k.ltS(top, lowest), () => {
+    k.when(
+      masked(X87Flag.UE),
+      () => {
+        const [h, l] = k.call(shiftRightJam, high, low, k.sub(lowest, exponent));
+        const [denormal, upwards, lost] = k.call(roundSignificand, sign, h, l, dropped, control);
+        significand.set(denormal);
+        scale.set(lowest);
+        flags.set(k.or(inexactFlags(upwards, lost), k.mul(lost, k.constant(X87Flag.UE))));
+      },
+      () => {
+        scale.set(k.add(top, k.constant(BIAS_ADJUSTMENT)));
+        flags.set(k.or(flags.get(), k.constant(X87Flag.UE)));
+      },
+    );
+  });
+  return [significand.get(), scale.get(), flags.get()];
+});
