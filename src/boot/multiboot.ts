@@ -5,7 +5,7 @@
  * Source: Multiboot Specification version 0.6.96, §3.1 (header), §3.2 (machine state), §3.3 (information).
  * Left out: modules, video modes, drives, APM.
  */
-import { ConfigError } from '../../base/errors.ts';
+import { ConfigError } from '../base/errors.ts';
 
 const HEADER_MAGIC = 0x1badb002;
 const LOADED_MAGIC = 0x2badb002;
