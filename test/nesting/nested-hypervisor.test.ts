@@ -4,18 +4,24 @@ import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../../src/base/errors.ts';
 import { seedRandom } from '../../src/base/random.ts';
 import { Dom0 } from '../../src/dom0/dom0.ts';
+import { passed } from '../../src/dom0/kernel/layer-below.ts';
 import { Passthrough } from '../../src/nesting/passthrough.ts';
 import { buildDom0 } from '../../src/xen/build-dom0.ts';
-import { audit } from '../../src/xen/census.ts';
+import { audit, census } from '../../src/xen/census.ts';
+import { callHypercall } from '../../src/xen/hypercall/dispatch.ts';
 import type { HypervisorObserver } from '../../src/xen/events.ts';
 import { fullDomainPlatform, requireVirtualization } from '../../src/xen/hvm/full-domain-platform.ts';
 import { FullDomains } from '../../src/xen/hvm/full-domains.ts';
 import { XEN_PROFILE } from '../../src/xen/hvm/profile.ts';
 import { PvDomains } from '../../src/xen/pv/pv-domains.ts';
 import { startHypervisor } from '../../src/xen/start.ts';
-import { HVM_PARAM_CALLBACK_IRQ } from '../../src/xen-abi/hvm.ts';
+import { evtchn_alloc_unbound } from '../../src/xen-abi/event-channel.ts';
+import { gnttab_query_size } from '../../src/xen-abi/grant-table.ts';
+import { HVM_PARAM_CALLBACK_IRQ, xen_add_to_physmap } from '../../src/xen-abi/hvm.ts';
+import * as abi from '../../src/xen-abi/passthrough.ts';
+import { DOMID_SELF } from '../../src/xen-abi/xen.ts';
 import { buildElf, concat, elfNote } from '../support/elf-builder.ts';
-import { fullMachine } from '../support/full-machine.ts';
+import { type FullMachine, fullMachine } from '../support/full-machine.ts';
 
 const data = 0x1800;
 
@@ -54,8 +60,17 @@ function pvKernel(): Uint8Array {
   });
 }
 
+/** One call of the upper Dom0 to the layer below. */
+function pass(dom0: Dom0, sub: number, command: number, pointer = 0n, count = 0n): number {
+  return Number(dom0.kernel.calls.port.hypercall(abi.HYPERVISOR_passthrough, BigInt(sub), BigInt(command), pointer, count));
+}
+
 function nested(flavour: 'xen' | 'kvm', engine: 'interpreter' | 'reference' = 'interpreter', below: HypervisorObserver = {}) {
-  const host = fullMachine({ flavour, engine, cpuCount: 3, memoryMiB: 64, observers: [below] });
+  return nest(fullMachine({ flavour, engine, cpuCount: 3, memoryMiB: 64, observers: [below] }));
+}
+
+/** Puts a hypervisor with its Dom0 and a PV guest into a full domain of the host. */
+function nest(host: FullMachine) {
   host.ask({ kind: 'create', paused: true, config: { name: 'blanket', type: 'full', memoryMiB: 24, vcpus: 2, onShutdown: 'preserve' } });
   host.run();
   const domain = host.hypervisor.domains.get(1)!;
@@ -142,12 +157,86 @@ describe('passthrough', () => {
     expect(domain.counts.get('exit.vmcall')).toBe(3);
   });
 
+  it('passes what its table names and nothing else', () => {
+    const { host, dom0, hypervisor, domain } = nested('xen');
+    host.run(500_000n);
+    const { calls } = dom0.kernel;
+    const place = (bytes: Uint8Array): bigint => {
+      calls.begin();
+      return calls.place(bytes);
+    };
+    const physmap = (values: { space: number; idx: bigint; gpfn: bigint }): bigint =>
+      place(xen_add_to_physmap.write({ domid: DOMID_SELF, ...values }));
+    expect(pass(dom0, abi.PASSTHROUGH_memory_op, 6)).toBe(-22); // populate_physmap
+    expect(pass(dom0, abi.PASSTHROUGH_event_channel_op, 0)).toBe(-22); // bind_interdomain
+    expect(pass(dom0, 6, 0)).toBe(-38);
+    expect(pass(dom0, abi.PASSTHROUGH_event_channel_op, 4, 0x1234n)).toBe(-14);
+    expect(pass(dom0, abi.PASSTHROUGH_grant_table_op, 6, 0n, 513n)).toBe(-22);
+
+    // A port of the layer below: made, sent on, closed; then it is not there.
+    const port = passed(calls, 'alloc_unbound', abi.PASSTHROUGH_event_channel_op, 6, evtchn_alloc_unbound, {
+      dom: DOMID_SELF,
+      remote_dom: 0,
+    }).port;
+    expect(domain.events.ports[port]?.state).toBe(1);
+    const portArgument = Uint8Array.of(port, 0, 0, 0);
+    expect(pass(dom0, abi.PASSTHROUGH_event_channel_op, 4, place(portArgument))).toBe(0);
+    expect(pass(dom0, abi.PASSTHROUGH_event_channel_op, 9, place(portArgument))).toBe(0);
+    expect(pass(dom0, abi.PASSTHROUGH_event_channel_op, 3, place(portArgument))).toBe(0);
+    expect(pass(dom0, abi.PASSTHROUGH_event_channel_op, 4, place(portArgument))).toBe(-22);
+
+    // shared_info of the layer below goes where this hypervisor has no memory: the hole below 1 MiB.
+    const hole = 0xc0n;
+    expect(pass(dom0, abi.PASSTHROUGH_memory_op, 7, physmap({ space: 0, idx: 0n, gpfn: 0x200n }))).toBe(-22); // its RAM
+    expect(pass(dom0, abi.PASSTHROUGH_memory_op, 7, physmap({ space: 2, idx: 0n, gpfn: hole }))).toBe(-22); // gmfn
+    expect(pass(dom0, abi.PASSTHROUGH_memory_op, 7, physmap({ space: 0, idx: 0n, gpfn: hole }))).toBe(0);
+    expect(host.full.of(domain).physmap.machineFrame(Number(hole))).toBe(domain.sharedInfoFrame);
+    const size = passed(calls, 'query_size', abi.PASSTHROUGH_grant_table_op, 6, gnttab_query_size, { dom: DOMID_SELF }, 1n);
+    expect(size).toMatchObject({ nr_frames: 1, max_nr_frames: 64, status: 0 });
+    expect(audit(host.hypervisor)).toEqual([]);
+    expect(audit(hypervisor)).toEqual([]);
+  });
+
+  it('is not for other domains', () => {
+    const { host, hypervisor } = nested('xen');
+    host.run(40_000n);
+    const guest = hypervisor.domains.get(1)!.vcpus[0]!;
+    expect(callHypercall(hypervisor, guest, BigInt(abi.HYPERVISOR_passthrough), [0n, 0n])).toBe(-1n);
+  });
+
   it('finds nobody on KVM', () => {
     const { host, dom0, calls, domain } = nested('kvm');
     host.run();
     expect(dom0.below).toBeUndefined();
     expect(calls).toContain('d0 passthrough.xen_version.version');
     expect(domain.counts.get('exit.vmcall')).toBeUndefined();
+  });
+});
+
+describe('a full domain with a hypervisor in it', () => {
+  it('can be destroyed while its guests run, and leaves nothing behind', () => {
+    const host = fullMachine({ cpuCount: 3, memoryMiB: 64 });
+    const before = census(host.hypervisor);
+    const { hypervisor } = nest(host);
+    host.run(40_000n); // the guest computes
+    expect(hypervisor.domains.get(1)?.shutDown).toBe(false);
+    host.ask({ kind: 'destroy', domid: 1 });
+    host.run();
+    expect(host.said.at(-1)).toBe('destroyed 1');
+    expect(census(host.hypervisor)).toEqual(before);
+    expect(audit(host.hypervisor)).toEqual([]);
+  });
+
+  it('stops, with everything in it, when its Dom0 passes a shutdown', () => {
+    const { host, dom0, domain } = nested('xen');
+    host.run(500_000n);
+    const { calls } = dom0.kernel;
+    calls.begin();
+    const reason = calls.place(Uint8Array.of(1, 0, 0, 0));
+    expect(pass(dom0, abi.PASSTHROUGH_sched_op, 2, reason)).toBe(0);
+    host.run();
+    expect(host.said.at(-1)).toBe('shut down 1 1');
+    expect(domain.shutdownCode).toBe(1);
   });
 });
 

@@ -45,10 +45,11 @@ export function passed<F extends Fields>(
   command: number,
   layout: Struct<F>,
   values: Partial<Values<F>>,
+  count = 0n,
 ): Values<F> {
   calls.begin();
   const address = calls.place(layout.write(values));
-  const result = Number(calls.port.hypercall(HYPERVISOR_passthrough, BigInt(sub), BigInt(command), address));
+  const result = Number(calls.port.hypercall(HYPERVISOR_passthrough, BigInt(sub), BigInt(command), address, count));
   if (result < 0) throw hypercallError(`passthrough.${what}`, result);
   return layout.read(calls.fetch(address, layout.size()));
 }
