@@ -1,30 +1,23 @@
 /** The four mapped regions of a vector's machine, as bytes that are expected in RAM. */
 import { ConfigError } from '../../base/errors.ts';
 import { PAGE_SIZE, type PhysicalMemory } from '../../memory/physical-memory.ts';
+import { type MappedRegion, USER_REGIONS } from './user-machine.ts';
 import { hexBytes, type VectorState } from './vector.ts';
 
 interface Region {
   readonly start: number;
   readonly background: number;
-  readonly writable: boolean;
-  readonly executable: boolean;
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
 }
 
-function region(start: number, length: number, background: number, executable: boolean): Region {
+function region({ start, length, background }: MappedRegion): Region {
   const bytes = new Uint8Array(length);
-  return { start, background, writable: true, executable, bytes, words: new Uint32Array(bytes.buffer) };
+  return { start, background, bytes, words: new Uint32Array(bytes.buffer) };
 }
 
 export class MemoryImage {
-  /** Low data, code, data, stack (test/vectors/README.md, "Machine"). */
-  readonly regions: readonly Region[] = [
-    region(0x8000, 0x1000, 0, false),
-    region(0x10000, 0x2000, 0xcc, true),
-    region(0x20000, 0x4000, 0, false),
-    region(0x30000, 0x2000, 0, false),
-  ];
+  private readonly regions: readonly Region[] = USER_REGIONS.map(region);
 
   reset(): void {
     for (const { bytes, background } of this.regions) bytes.fill(background);
