@@ -278,7 +278,13 @@ export class ModelledTlb implements TranslationModel {
   }
 }
 
-/** A guest-physical frame for a page that has no real one: above every frame of memory, apart by level. */
+/**
+ * A guest-physical frame for a page that has no real one: above every frame of memory, apart by level. Each 2 MiB of
+ * pages stay together, and begin at a place of their own: round linear addresses must not all fall into one set.
+ */
 function syntheticFrame(page: number, level: number): number {
-  return 2 ** 34 + level * 2 ** 31 + (page % 2 ** 31);
+  const region = Math.floor(page / 512);
+  const place = Math.imul(region, 0x9e3779b1) >>> 0;
+  const offset = (page + (place >>> 23)) % 512;
+  return 2 ** 34 + level * 2 ** 31 + (place % 2 ** 22) * 512 + offset;
 }

@@ -40,7 +40,7 @@ describe('solving for the parameters', () => {
     k_fork: fc.double({ min: 1000, max: 200_000, noNaN: true }),
     k_entry: fc.double({ min: 0.05, max: 2, noNaN: true }),
     k_mmu: fc.double({ min: 0.1, max: 3, noNaN: true }),
-    k_ept: fc.double({ min: 0.1, max: 8, noNaN: true }),
+    k_ept: fc.double({ min: 0.5, max: 2, noNaN: true }),
   });
 
   it('finds the parameters of any world in which all targets can be met', () => {
