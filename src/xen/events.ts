@@ -20,14 +20,15 @@ export interface HypervisorObserver {
   /** `args`: as many as the call has. */
   hypercallEnter?(vcpu: Vcpu, name: string, args: readonly bigint[]): void;
   hypercallLeave?(vcpu: Vcpu, name: string, result: HypercallResult): void;
-  /** One entry of a batch: `mmuext_op entry: PIN_L4`, `mmu_update entry: NORMAL_PT_UPDATE on page type L1`. */
+  /**
+   * One entry of a batch: `mmuext_op entry: PIN_L4`, `mmu_update entry: NORMAL_PT_UPDATE on page type L1`;
+   * or an exit of a full domain: `exit.hlt`.
+   */
   operation?(vcpu: Vcpu, name: string): void;
   /** A port became pending (or was found pending already: `merged`). */
   event?(domain: Domain, port: number, merged: boolean): void;
   /** An upcall or exception frame was built. */
   delivery?(vcpu: Vcpu, name: string): void;
-  /** A full domain left to the hypervisor; `reason` as in platform/virtualization.ts VmExit. */
-  exit?(vcpu: Vcpu, reason: string): void;
   /** Something a guest asked for that is not implemented; `detail` names it in one word or number. */
   unknown?(domain: Domain, kind: UnknownKind, detail: string): void;
   domainCreated?(domain: Domain): void;

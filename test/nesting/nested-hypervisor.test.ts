@@ -21,7 +21,7 @@ import { HVM_PARAM_CALLBACK_IRQ, xen_add_to_physmap } from '../../src/xen-abi/hv
 import * as abi from '../../src/xen-abi/passthrough.ts';
 import { DOMID_SELF } from '../../src/xen-abi/xen.ts';
 import { buildElf, concat, elfNote } from '../support/elf-builder.ts';
-import { type FullMachine, fullMachine } from '../support/full-machine.ts';
+import { asm, type FullMachine, fullMachine, multibootKernel } from '../support/full-machine.ts';
 
 const data = 0x1800;
 
@@ -124,6 +124,20 @@ describe.each(['xen', 'kvm'] as const)('a hypervisor in a full domain of %s', (f
     );
     expect(audit(host.hypervisor)).toEqual([]);
     expect(audit(hypervisor)).toEqual([]);
+  });
+
+  it('runs as well with both its vCPUs on one processor, beside another full domain', () => {
+    const host = fullMachine({ flavour, cpuCount: 2, memoryMiB: 64 });
+    const { said, hypervisor } = nest(host);
+    // Prints, then computes for ever.
+    const kernel = multibootKernel([...asm.print('beside\n'), 0xeb, 0xfe]);
+    host.ask({ kind: 'create', config: { name: 'beside', type: 'full', kernel, memoryMiB: 4 } });
+    host.run(12_000_000n);
+    expect(said).toEqual(['created 1', 'shut down 1 0']);
+    expect(host.output.get(2)).toBe('beside\n');
+    expect(host.hypervisor.domains.get(2)?.vcpus[0]?.processor).toBe(host.hypervisor.domains.get(1)?.vcpus[0]?.processor);
+    expect(audit(hypervisor)).toEqual([]);
+    expect(audit(host.hypervisor)).toEqual([]);
   });
 
   it('does the same on both engines, to the cycle', () => {

@@ -77,8 +77,8 @@ export function fullMachine(options: FullMachineOptions = {}) {
     run,
     ask,
     /** Creates a full domain around a kernel, runs until nothing happens any more, and gives the domain. */
-    boot(kernel: Uint8Array, instructions?: bigint): Domain {
-      ask({ kind: 'create', config: { name: `guest-${said.length}`, type: 'full', kernel, memoryMiB: 4, onShutdown: 'preserve' } });
+    boot(kernel: Uint8Array, instructions?: bigint, vcpus = 1): Domain {
+      ask({ kind: 'create', config: { name: `guest-${said.length}`, type: 'full', kernel, memoryMiB: 4, vcpus, onShutdown: 'preserve' } });
       const before = hypervisor.nextDomainId;
       run(instructions);
       const domain = hypervisor.domains.get(before);

@@ -48,11 +48,10 @@ export const handlingCosts: Readonly<Record<ExitName, string>> = {
 export function enterForExit(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu, name: ExitName): void {
   hypervisor.entered = cpu;
   cpu.touch('text', 0);
+  cpu.touch('heap', 0);
   cpu.touch('vcpu', vcpu.domain.id * 64 + vcpu.id);
   cpu.charge(handlingCosts[name]);
-  const { counts } = vcpu.domain;
-  counts.set(`exit.${name}`, (counts.get(`exit.${name}`) ?? 0) + 1);
-  for (const observer of hypervisor.observers) observer.exit?.(vcpu, name);
+  hypervisor.operation(vcpu, `exit.${name}`);
 }
 
 /** GuestControl.onExit. */

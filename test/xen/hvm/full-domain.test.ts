@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { audit, census } from '../../../src/xen/census.ts';
+import { vcpu_hvm_context_32 } from '../../../src/xen-abi/hvm.ts';
 import { asm, codeAddress, fullMachine, loadGdt, loadIdt, multibootKernel } from '../../support/full-machine.ts';
 
 const scratch = 0x20_0000;
@@ -134,6 +135,45 @@ describe('what a full domain sees of its hypervisor', () => {
     expect(domain.counts.get('exit.second-stage-violation')).toBe(2);
     expect(host.said.at(-1)).toBe('shut down 1 0');
   });
+});
+
+it('brings up a second vCPU by VCPUOP_initialise and VCPUOP_up, which runs on another processor', () => {
+  const host = fullMachine({ cpuCount: 3 });
+  const context = 0x20_1000;
+  // The second vCPU writes its APIC id and halts for good; the first waits for the word.
+  const second = [...asm.eax(1), ...asm.cpuid, ...asm.storeEbx(scratch), ...asm.cli, ...asm.hlt];
+  const image = vcpu_hvm_context_32.write({
+    mode: 0,
+    eip: codeAddress + 2,
+    eflags: 2,
+    cr0: 0x11,
+    ...{ cs_limit: 0xffff_ffff, ds_limit: 0xffff_ffff, ss_limit: 0xffff_ffff, es_limit: 0xffff_ffff, tr_limit: 0x67 },
+    ...{ cs_ar: 0xc9b, ds_ar: 0xc93, ss_ar: 0xc93, es_ar: 0xc93, tr_ar: 0x8b },
+  });
+  const words = new Uint32Array(image.buffer);
+  const vcpuOp = (command: number, at: number): number[] => [
+    ...asm.eax(24),
+    ...asm.ebx(command),
+    ...asm.ecx(1),
+    ...asm.edx(context),
+    ...asm.vmcall,
+    ...asm.storeEax(scratch + at),
+  ];
+  const first = [
+    ...[...words].flatMap((word, i) => asm.store(context + 4 * i, word)),
+    ...vcpuOp(1, 4), // up, too early
+    ...vcpuOp(0, 8), // initialise
+    ...vcpuOp(0, 12), // twice
+    ...vcpuOp(3, 16), // is_up
+    ...vcpuOp(1, 20), // up
+    ...[0x83, 0x3d, ...asm.dword(scratch), 0, 0x74, 0xf7], // again: cmp dword [scratch], 0; je again
+    ...asm.powerOff(),
+  ];
+  const domain = host.boot(multibootKernel([0xeb, second.length, ...second, ...first]), undefined, 2);
+  expect([4, 8, 12, 16, 20].map((at) => host.word(domain, scratch + at) | 0)).toEqual([-22, 0, -17, 0, 0]);
+  expect(host.word(domain, scratch) >>> 16).toBe(0x0102); // APIC id 1 of 2 processors
+  expect(host.said.at(-1)).toBe('shut down 1 0');
+  expect(host.machine.processors[1]!.state.get('instructions')).toBeGreaterThan(0n);
 });
 
 describe('the end of a full domain', () => {
