@@ -20,6 +20,7 @@ import { ReferenceEngine } from '../cpu/reference/engine.ts';
 import { run } from '../cpu/run.ts';
 import { saveProcessor } from '../cpu/save.ts';
 import { PcDevices } from '../devices/pc-devices.ts';
+import { saveMemory } from './save-memory.ts';
 import { RequestedInterrupts } from './requested-interrupts.ts';
 
 export type EngineName = 'reference' | 'interpreter';
@@ -61,6 +62,8 @@ export class BareMachine implements Bus {
   /** Vectors requested of each processor by timers and other processors. */
   readonly requested: RequestedInterrupts[] = [];
   private readonly translations: { save(writer: SaveWriter): void }[] = [];
+  /** The processor that executes now; undefined between turns. */
+  private running: Processor | undefined;
   private end: RunEnd | undefined;
 
   constructor(options: BareMachineOptions) {
@@ -130,7 +133,7 @@ export class BareMachine implements Bus {
     writer.section('machine', 1, () => {
       writer.u32(this.processors.length);
       writer.plain({ devices: this.devices.save(), requested: this.requested.map((requests) => requests.save()) });
-      writer.raw(new Uint8Array(this.memory.memory.buffer, this.layout.ramBase, this.layout.ramBytes));
+      saveMemory(writer, this.memory);
     });
     for (const processor of this.processors) {
       saveProcessor(writer, processor);
@@ -165,7 +168,10 @@ export class BareMachine implements Bus {
   requestInterrupt(cpu: number, vector: number): void {
     this.requested[cpu].add(vector);
     this.updateInterruptLine(cpu);
-    this.processors[cpu].endRun();
+    const target = this.processors[cpu];
+    // A halted processor wakes when the request reaches it, not in its own past.
+    if (this.running !== undefined && target.state.get32('halted') !== 0) this.idleUntil(target, this.running.state.get('cycles'));
+    target.endRun();
   }
 
   // --- the loop -------------------------------------------------------------------------------------------------
@@ -206,20 +212,25 @@ export class BareMachine implements Bus {
     const { state } = processor;
     const event = this.nextEvent(processor);
     if (state.get32('halted') !== 0 && state.get32('pendingInterrupt') === 0 && event !== undefined) {
-      const wake = event * TWELFTHS;
-      const idle = wake - state.get('cycles');
-      if (idle > 0n) {
-        state.set('cycles', wake);
-        processor.ledger?.charge('idle', Number(idle), Number(idle));
-      }
+      this.idleUntil(processor, event * TWELFTHS);
     }
     this.takeEvents(processor);
     let until = (processor.cycles + QUANTUM_CYCLES) * TWELFTHS;
     const following = this.nextEvent(processor);
     if (following !== undefined && following * TWELFTHS < until) until = following * TWELFTHS;
+    this.running = processor;
     const status = run(processor, this.engine, until);
+    this.running = undefined;
     if (status === Status.SHUTDOWN) this.stop({ reason: 'triple-fault', cpu: processor.index });
     if (status === Status.STOP && this.end === undefined) this.end = { reason: 'stopped' };
+  }
+
+  /** Moves a halted processor's clock on, in twelfths. */
+  private idleUntil(processor: Processor, twelfths: bigint): void {
+    const idle = twelfths - processor.state.get('cycles');
+    if (idle <= 0n) return;
+    processor.state.set('cycles', twelfths);
+    processor.ledger?.charge('idle', Number(idle), Number(idle));
   }
 
   /** Turns what is due by the processor's clock into interrupt requests. */
