@@ -20,6 +20,9 @@ import { sseLogical } from './sse-logical.ts';
 import { sseShuffle } from './sse-shuffle.ts';
 import { string } from './string.ts';
 import { x87Arithmetic } from './x87-arithmetic.ts';
+import { x87Comparison } from './x87-comparison.ts';
+import { x87Control } from './x87-control.ts';
+import { x87DataTransfer } from './x87-data-transfer.ts';
 
 export function instructionDefinitions(): Definitions {
   const general = [
@@ -45,6 +48,6 @@ export function instructionDefinitions(): Definitions {
     sseDotProduct,
     cipherAndHash,
   ];
-  const x87 = [x87Arithmetic];
+  const x87 = [x87Arithmetic, x87Comparison, x87DataTransfer, x87Control];
   return collect([...general, ...sse, ...x87]);
 }

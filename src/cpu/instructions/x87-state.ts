@@ -116,6 +116,24 @@ export const raise = subroutine('x87.raise', 1, 1, (k, flags) => {
   return [k.word(early)];
 });
 
+/** As {@link raise} for the instructions that leave C1 as it is, except on a stack fault. */
+export const raiseKeepingC1 = subroutine('x87.raiseKeepingC1', 1, 1, (k, flags) => {
+  const stackFault = k.ne(k.and(flags, k.constant(X87Flag.SF)), k.constant(0));
+  const c1 = k.select(stackFault, k.constant(0), k.and(k.field('fpuStatus'), k.constant(X87Flag.C1)));
+  const [early] = k.call(raise, flags);
+  k.setField('fpuStatus', 0, k.or(k.field('fpuStatus'), c1));
+  return [early];
+});
+
+/** As {@link raise} for a result that goes to memory, which unmasked overflow and underflow keep from it too. */
+export const raiseStoring = subroutine('x87.raiseStoring', 1, 1, (k, flags) => {
+  const unmasked = k.and(k.and(flags, k.not(k.field('fpuControl'))), k.constant(X87Flag.OE | X87Flag.UE));
+  const kept = k.ne(unmasked, k.constant(0));
+  // Nothing was rounded then.
+  const [early] = k.call(raise, k.select(kept, k.and(flags, k.constant(~BigInt(X87Flag.PE | X87Flag.C1))), flags));
+  return [k.or(early, k.word(kept))];
+});
+
 /** (flags, i, register, registers to pop): the end of an operation whose result goes to ST(i). */
 export const finish = subroutine('x87.finish', 5, 0, (k, flags, i, significand, signExponent, pops) => {
   const [ended] = k.call(raise, flags);

@@ -3,7 +3,7 @@
  * undefined ones.
  * Sources: SDM 2 (operation of each); SDM 3C §25 (which of them exit).
  */
-import { Cr0, Cr4 } from '../../x86/control-registers.ts';
+import { Cr4 } from '../../x86/control-registers.ts';
 import { Flag } from '../../x86/eflags.ts';
 import { Vector } from '../../x86/exceptions.ts';
 import { Register } from '../../x86/registers.ts';
@@ -203,12 +203,6 @@ const xsetbv: Handler = (processor) => {
   return Status.CONTINUE;
 };
 
-const wait: Handler = (processor) => {
-  const both = Cr0.MP | Cr0.TS;
-  if ((processor.state.get32('cr0') & both) === both) return processor.fault(Vector.NM);
-  return Status.CONTINUE;
-};
-
 /** DEVIATION: MONITOR and MWAIT do nothing, as if the store had already happened; no model offers them. */
 const monitorWait: Handler = (processor) => {
   if (processor.state.get32('cpl') !== 0) return processor.fault(Vector.UD);
@@ -247,7 +241,6 @@ export const PROCESSOR_CONTROL_INSTRUCTIONS: Readonly<Record<string, Handler>> =
   STAC: setAccessControl(true),
   XGETBV: xgetbv,
   XSETBV: xsetbv,
-  WAIT: wait,
   UD0: undefinedInstruction,
   UD1: undefinedInstruction,
   UD2: undefinedInstruction,
