@@ -21,7 +21,7 @@ import type { Vcpu } from './vcpu.ts';
 
 /** Makes `port` of `domain` pending. Called for every event, whoever raises it. */
 export function setPending(hypervisor: Hypervisor, domain: Domain, port: number): void {
-  if (domain.dying !== 0) return;
+  if (domain.dying !== 0 || hypervisor.kind(domain).consumeEvent?.(hypervisor, domain, port) === true) return;
   hypervisor.entered?.charge('xen.event_send');
   const merged = setBit(hypervisor, pendingAddress(domain), port);
   for (const observer of hypervisor.observers) observer.event?.(domain, port, merged);

@@ -262,6 +262,8 @@ export interface DomainKind {
   guestMemory?(hypervisor: Hypervisor, vcpu: Vcpu): GuestMemory;
   /** Maps a guest frame (-1: unmaps it). False: there is no such guest frame. References are the caller's. */
   setPhysmap?(hypervisor: Hypervisor, domain: Domain, guestFrame: number, frame: number): boolean;
+  /** An event for a port that belongs to the hypervisor's side of the domain (Xen: a consumer in Xen). True: it was one. */
+  consumeEvent?(hypervisor: Hypervisor, domain: Domain, port: number): boolean;
   /** TSC value at which something of the vCPU's own devices is due. */
   nextEvent?(hypervisor: Hypervisor, vcpu: Vcpu): bigint | undefined;
   /** Lets the vCPU's devices come up to the present. */

@@ -44,13 +44,18 @@ export function fullMachine(options: FullMachineOptions = {}) {
     ...(options.observers && { observers: options.observers }),
   });
   const output = new Map<number, string>();
+  const input = new Map<number, string>();
   const said: string[] = [];
   const dom0 = new Dom0({
     consoles: {
       output: (domid, bytes) => {
         output.set(domid, (output.get(domid) ?? '') + String.fromCharCode(...bytes));
       },
-      input: () => new Uint8Array(0),
+      input: (domid, most) => {
+        const text = input.get(domid) ?? '';
+        input.set(domid, text.slice(most));
+        return Uint8Array.from(text.slice(0, most), (char) => char.charCodeAt(0));
+      },
     },
     random: seedRandom(1n),
     observer: {
@@ -73,6 +78,8 @@ export function fullMachine(options: FullMachineOptions = {}) {
     full,
     dom0,
     output,
+    /** What Dom0 will send to a domain's console at its next occasion. */
+    input,
     said,
     run,
     ask,

@@ -1,7 +1,7 @@
 /**
  * From a full domain's serial port to its console ring, and back: the ring page lies at HVM_PARAM_CONSOLE_PFN, its event
  * channel is HVM_PARAM_CONSOLE_EVTCHN. Bytes go in lines, so that Dom0 is woken once a line; what does not fit stays in
- * `output` until the next occasion.
+ * `output` until the next occasion. The port belongs to the hypervisor: its events are not the guest's (consumeEvent).
  * Source: Xen public/io/console.h.
  */
 

@@ -11,7 +11,7 @@ import type { PlatformCpu } from '../../platform/cpu.ts';
 import type { VmExit } from '../../platform/virtualization.ts';
 import { ENODEV } from '../../xen-abi/errno.ts';
 import { GNTST_general_error } from '../../xen-abi/grant-table.ts';
-import { VCPU_HVM_CONTEXT_BYTES, VCPU_HVM_MODE_64B, vcpu_hvm_context_64 } from '../../xen-abi/hvm.ts';
+import { HVM_PARAM_CONSOLE_EVTCHN, VCPU_HVM_CONTEXT_BYTES, VCPU_HVM_MODE_64B, vcpu_hvm_context_64 } from '../../xen-abi/hvm.ts';
 import { SHUTDOWN_poweroff } from '../../xen-abi/sched.ts';
 import type { Domain } from '../domain.ts';
 import type { DomainKind } from '../domain-kind.ts';
@@ -165,6 +165,17 @@ export class FullDomains implements DomainKind {
     return this.of(domain).physmap.set(guestFrame, frame);
   }
 
+  /** Dom0 has moved something in the console ring, whose other end is the serial port. */
+  consumeEvent(hypervisor: Hypervisor, domain: Domain, port: number): boolean {
+    const full = this.of(domain);
+    if (port !== Number(full.params[HVM_PARAM_CONSOLE_EVTCHN])) return false;
+    flushOutput(hypervisor, full);
+    receiveInput(hypervisor, full);
+    const first = full.vcpus[0];
+    if (first !== undefined && full.devices.pic.pending) interruptRaised(hypervisor, first);
+    return true;
+  }
+
   nextEvent(_hypervisor: Hypervisor, vcpu: Vcpu): bigint | undefined {
     const { timer } = this.stateOf(vcpu);
     const device = vcpu.id === 0 ? this.of(vcpu.domain).devices.nextEvent() : undefined;
@@ -182,7 +193,6 @@ export class FullDomains implements DomainKind {
     }
     if (vcpu.id !== 0) return;
     full.devices.advance(cpu.cycles);
-    receiveInput(hypervisor, full);
     flushOutput(hypervisor, full);
     if (full.devices.pic.pending) interruptRaised(hypervisor, state);
   }

@@ -137,6 +137,34 @@ describe('what a full domain sees of its hypervisor', () => {
   });
 });
 
+it('gets what is typed at its console through the serial port, by polling or by interrupt', () => {
+  const host = fullMachine();
+  // again: in al, 3fdh; test al, 1; jz again; in al, 3f8h; mov [scratch], al
+  const poll = [0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xf7, 0x66, 0xba, 0xf8, 0x03, 0xec, 0xa2, ...asm.dword(scratch)];
+  // Handler of IRQ 4: reads the byte into scratch + 4 and ends the interrupt.
+  const handler = [0x66, 0xba, 0xf8, 0x03, 0xec, 0xa2, ...asm.dword(scratch + 4), ...asm.out8(0x20, 0x20), 0xcf];
+  const code = [
+    ...asm.esp(0x9_0000),
+    ...poll,
+    ...loadGdt(),
+    ...loadIdt(0x24, codeAddress + 2),
+    ...[0x11, 0x20, 0x04, 0x01].flatMap((word, i) => asm.out8(i === 0 ? 0x20 : 0x21, word)),
+    ...asm.out8(0x21, 0xef),
+    ...asm.out8(0x3f9, 1),
+    ...asm.sti,
+    ...[0xf4, 0x83, 0x3d, ...asm.dword(scratch + 4), 0, 0x74, 0xf6], // again: hlt; cmp dword [scratch + 4], 0; je again
+    ...asm.powerOff(),
+  ];
+  const domain = host.boot(multibootKernel([0xeb, handler.length, ...handler, ...code]), 20_000n);
+  for (const key of ['a', 'b']) {
+    host.input.set(domain.id, key);
+    host.ask();
+    host.run(20_000n);
+  }
+  expect([0, 4].map((at) => String.fromCharCode(host.word(domain, scratch + at)))).toEqual(['a', 'b']);
+  expect(host.said.at(-1)).toBe('shut down 1 0');
+});
+
 it('brings up a second vCPU by VCPUOP_initialise and VCPUOP_up, which runs on another processor', () => {
   const host = fullMachine({ cpuCount: 3 });
   const context = 0x20_1000;
