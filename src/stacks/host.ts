@@ -55,6 +55,7 @@ export class StackHost {
     const processor = this.machine.processors[GUEST_CPU];
     const layer = xenLayer({
       ...options,
+      pv: { userPagesGlobal: run.settings?.userPagesGlobal ?? true },
       epoch: run.epoch ?? DEFAULT_EPOCH,
       seed: run.seed ?? 0n,
       observer: holdsGuest ? this.guest.watch(run.observer) : (run.observer ?? {}),

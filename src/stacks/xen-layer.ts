@@ -14,7 +14,7 @@ import type { Hypercall } from '../xen/hypercall/table.ts';
 import type { Hypervisor } from '../xen/hypervisor.ts';
 import { hvmOp } from '../xen/hvm/hvm-op.ts';
 import { saveHypervisor } from '../xen/save-state.ts';
-import { PvDomains } from '../xen/pv/pv-domains.ts';
+import { PvDomains, type PvOptions } from '../xen/pv/pv-domains.ts';
 import { startHypervisor } from '../xen/start.ts';
 import type { StackObserver } from './stack.ts';
 
@@ -32,6 +32,7 @@ export interface XenLayerOptions {
   readonly epoch: bigint;
   readonly seed: bigint;
   readonly kinds?: readonly DomainKind[];
+  readonly pv?: PvOptions;
   readonly hypercalls?: readonly Hypercall[];
   readonly observer?: StackObserver;
   /** Console output of this layer's domains. */
@@ -51,7 +52,7 @@ export interface XenLayer {
 }
 
 export function xenLayer(options: XenLayerOptions): XenLayer {
-  const pv = new PvDomains();
+  const pv = new PvDomains(options.pv);
   const kinds: readonly DomainKind[] = [pv, ...(options.kinds ?? [])];
   // The call exists for everybody, full domains or not.
   const withoutFull = kinds.some(({ name }) => name === 'full') ? [] : [hvmOp(() => undefined)];

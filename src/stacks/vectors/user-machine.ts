@@ -48,6 +48,16 @@ export const USER_REGIONS: readonly MappedRegion[] = [
 
 const RAM_BYTES = 1 << 20;
 const PAGE_TABLES = 0x80000;
+const GDT = 0x90000;
+/** What 64-bit Linux has at these places, where the vectors were recorded: kernel code and data, user code and data. */
+const DESCRIPTORS: readonly (readonly [selector: number, descriptor: bigint])[] = [
+  [0x08, 0x00cf_9b00_0000_ffffn],
+  [0x10, 0x00af_9b00_0000_ffffn],
+  [0x18, 0x00cf_9300_0000_ffffn],
+  [0x20, 0x00cf_fb00_0000_ffffn],
+  [0x28, 0x00cf_f300_0000_ffffn],
+  [0x30, 0x00af_fb00_0000_ffffn],
+];
 /** More than any program needs: one that runs so long does not end. */
 const DEADLINE_TWELFTHS = 12_000_000n;
 const ONE_CYCLE_EACH: CostModel = { cost: () => 12 };
@@ -140,6 +150,8 @@ export class UserMachine {
     state.set('efer', BigInt(Efer.NXE | Efer.SCE | (long ? Efer.LME | Efer.LMA : 0)));
     state.set32('cr0', state.get32('cr0') | (this.options.setCr0 ?? 0));
     state.set32('cr4', state.get32('cr4') & ~(this.options.clearCr4 ?? 0));
+    state.set('gdtrBase', BigInt(GDT));
+    state.set32('gdtrLimit', 0x7f);
     state.set('repeatActive', 0n);
     state.set32('interruptShadow', 0);
     state.set('cycles', 0n);
@@ -210,5 +222,7 @@ export class UserMachine {
         this.memory.writeU64(table + (page / PAGE_SIZE) * 8, entry);
       }
     }
+    this.memory.writeU64(table + (GDT / PAGE_SIZE) * 8, BigInt(GDT) | Pte.P | Pte.RW | Pte.A | Pte.D | Pte.XD);
+    for (const [selector, descriptor] of DESCRIPTORS) this.memory.writeU64(GDT + selector, descriptor);
   }
 }

@@ -49,7 +49,7 @@ export function mapGrant(pv: Pv, vcpu: Vcpu, request: GrantMappingRequest): numb
   const flags = P | A | D | (request.readonly ? 0 : RW) | (request.application ? US : 0) | ((request.availableBits & 7) << AVAIL_SHIFT);
   const low = entryLow(request.frame, flags);
   const high = entryHigh(request.frame);
-  write(pv, address, adjustL1Low(low, high), adjustL1High(low, high));
+  write(pv, address, adjustL1Low(low, high, pv.tables.options.userPagesGlobal), adjustL1High(low, high));
   pv.tables.releaseL1(oldLow, oldHigh, vcpu.domain);
   if ((oldLow & P) !== 0) flushAfter(pv, vcpu, request);
   return GNTST_okay;

@@ -57,10 +57,10 @@ export function upperFlagsAllowed(low: number, high: number): boolean {
 
 /**
  * R10 for a present L1 entry, low half. A page is the kernel's when US is clear, or when the guest writes back an entry
- * that was marked so. Both sorts get US; the user's also G, the kernel's never.
+ * that was marked so. Both sorts get US; the user's also G (an ablation: not), the kernel's never.
  */
-export function adjustL1Low(low: number, high: number): number {
-  return isKernelPage(low, high) ? ((low | US) & ~G) >>> 0 : (low | US | G) >>> 0;
+export function adjustL1Low(low: number, high: number, userGlobal: boolean): number {
+  return !userGlobal || isKernelPage(low, high) ? ((low | US) & ~G) >>> 0 : (low | US | G) >>> 0;
 }
 
 export function adjustL1High(low: number, high: number): number {

@@ -35,22 +35,28 @@ import type { XenSlots } from './xen-slots.ts';
 /** Entries of other tables of the same level that may point at one table; keeps the count in its 16 bits. */
 const MAX_LINEAR_USES = 0x7000;
 
+export interface PageTableOptions {
+  /** R8; `pv-linear-pt=0` switches it off. */
+  readonly linearTables: boolean;
+  /** R10: user pages become global, so that they outlive MOV CR3. False is an ablation of the timing model. */
+  readonly userPagesGlobal: boolean;
+}
+
 export class PageTables implements PageTypeHooks {
   readonly hypervisor: Hypervisor;
   readonly frames: FrameTable;
   readonly flush: TranslationFlush;
   readonly slots: XenSlots;
-  /** R8 can be switched off (`pv-linear-pt=0`). */
-  readonly linearTables: boolean;
+  readonly options: PageTableOptions;
   /** A descriptor-table frame has lost a mapping: shadows of LDTs must not keep it (descriptor-tables.ts). */
   segdescUnmapped: (owner: Domain, frame: number) => void = () => {};
 
-  constructor(hypervisor: Hypervisor, slots: XenSlots, linearTables: boolean) {
+  constructor(hypervisor: Hypervisor, slots: XenSlots, options: PageTableOptions) {
     this.hypervisor = hypervisor;
     this.frames = hypervisor.frames;
     this.flush = new TranslationFlush(hypervisor);
     this.slots = slots;
-    this.linearTables = linearTables;
+    this.options = options;
   }
 
   /** Processor that pays for what happens: the one that has entered the hypervisor. */
@@ -114,7 +120,7 @@ export class PageTables implements PageTypeHooks {
         return result;
       }
       present++;
-      const adjusted = adjustL1Low(low, high);
+      const adjusted = adjustL1Low(low, high, this.options.userPagesGlobal);
       if (adjusted !== low) memory.writeU32(base + 8 * i, adjusted);
       const adjustedHigh = adjustL1High(low, high);
       if (adjustedHigh !== high) memory.writeU32(base + 8 * i + 4, adjustedHigh);
@@ -235,7 +241,7 @@ export class PageTables implements PageTypeHooks {
     this.payer?.touch('frame-table', target);
     const result = frames.getPageType(target, (level - 1) as PageType);
     if (result === 0) return 0;
-    if (frames.type[target] !== level || frames.typeReferences[target] === 0 || !this.linearTables) {
+    if (frames.type[target] !== level || frames.typeReferences[target] === 0 || !this.options.linearTables) {
       frames.putPage(target);
       return result;
     }

@@ -24,7 +24,7 @@ import { Cost, Hardware } from './cost-rows.ts';
 import { DescriptorTables } from './descriptor-tables.ts';
 import { mapGrant, unmapGrant } from './grant-mapping.ts';
 import { pvHypercalls } from './hypercalls.ts';
-import { PageTables } from './page-tables.ts';
+import { type PageTableOptions, PageTables } from './page-tables.ts';
 import type { Pv } from './pv.ts';
 import { handleSyscall, handleSysenter } from './syscall.ts';
 import { handleException } from './traps.ts';
@@ -32,10 +32,8 @@ import { type PerDomainArea, XenSlots } from './xen-slots.ts';
 
 const saveVersion = 1;
 
-export interface PvOptions {
-  /** R8; `pv-linear-pt=0` switches it off. Default true. */
-  readonly linearTables?: boolean;
-}
+/** Default: everything on. */
+export type PvOptions = Partial<PageTableOptions>;
 
 export class PvDomains implements DomainKind {
   readonly name = 'pv' as const;
@@ -56,7 +54,7 @@ export class PvDomains implements DomainKind {
 
   start(hypervisor: Hypervisor): void {
     const slots = new XenSlots(hypervisor);
-    const tables = new PageTables(hypervisor, slots, this.#options.linearTables ?? true);
+    const tables = new PageTables(hypervisor, slots, { linearTables: true, userPagesGlobal: true, ...this.#options });
     const descriptors = new DescriptorTables(hypervisor, slots);
     tables.segdescUnmapped = (owner, frame) => descriptors.segdescUnmapped(owner, frame);
     this.#parts = { hypervisor, slots, tables, descriptors, decoder: new Decoder(ALL_ROW_FEATURES) };

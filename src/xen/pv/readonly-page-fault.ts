@@ -2,12 +2,14 @@
  * vm_assist writable_pagetables: a guest kernel writes to a page table as if it could. The table is mapped read-only, so
  * the write faults; the instruction is decoded, and what it would have stored goes through the checks of mmu_update.
  * Only L1 tables, and only one naturally aligned value of 1, 2, 4 or 8 bytes: everything else is the guest's #PF.
+ * The hardware domain has it whether it asked for it or not (Xen 4.17; there it serves read-only MMIO, too).
  * Sources: Xen public/xen.h VMASST_TYPE_writable_pagetables; SDM 2 (MOV, XCHG, CMPXCHG, CMPXCHG8B, XADD, BTS ...).
  */
 import type { PlatformCpu } from '../../platform/cpu.ts';
 import { Flag } from '../../x86/eflags.ts';
 import type { Instruction } from '../../x86/instruction.ts';
 import { VMASST_TYPE_writable_pagetables } from '../../xen-abi/xen.ts';
+import { isHardwareDomain } from '../domain.ts';
 import { FrameFlag, PageType } from '../frame-table.ts';
 import type { PvVcpu, Vcpu } from '../vcpu.ts';
 import { Cost } from './cost-rows.ts';
@@ -35,7 +37,8 @@ interface Effect {
 export function emulateTableWrite(pv: Pv, vcpu: Vcpu, cpu: PlatformCpu, address: bigint): boolean {
   const state = vcpu.pv as PvVcpu;
   const { memory, frames } = pv.hypervisor;
-  const assisted = (vcpu.domain.vmAssist & (1n << BigInt(VMASST_TYPE_writable_pagetables))) !== 0n;
+  const { domain } = vcpu;
+  const assisted = isHardwareDomain(domain) || (domain.vmAssist & (1n << BigInt(VMASST_TYPE_writable_pagetables))) !== 0n;
   if (!assisted || !state.kernelMode) return false;
   // 1. The address has a present read-only mapping of a frame that is the domain's, and an L1 table now.
   const position = findL1Entry(memory, state.guestTable, address);

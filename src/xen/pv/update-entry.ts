@@ -57,7 +57,7 @@ export function updateL1(
       const result = tables.takeL1(low, high, tableOwner, pageOwner);
       if (result < 0) return result;
     }
-    newLow = adjustL1Low(low, high);
+    newLow = adjustL1Low(low, high, tables.options.userPagesGlobal);
     newHigh = adjustL1High(low, high);
   }
   if (preserveAd) newLow |= oldLow & (A | D);
