@@ -21,7 +21,7 @@ import {
   type StartOfDayPlan,
 } from '../xen-abi/start-of-day.ts';
 import { cpu_user_regs, vcpu_guest_context, vcpu_guest_context_64, VGCF_in_kernel, VGCF_online } from '../xen-abi/vcpu.ts';
-import type { Domain } from './domain.ts';
+import { type Domain, isHardwareDomain } from './domain.ts';
 import { createDomain, createVcpus, defaultDomainConfig, destroyDomain } from './domain-lifecycle.ts';
 import { assignFrames } from './domain-memory.ts';
 import { attachHostGuest } from './host-guest.ts';
@@ -31,6 +31,8 @@ import { unpauseDomain } from './scheduler.ts';
 import type { Vcpu } from './vcpu.ts';
 
 const frameBytes = 4096;
+/** Of 36-bit physical addresses, the least that an x86-64 processor has. */
+const HIGHEST_IO_FRAME = 2 ** 24 - 1;
 
 export interface Dom0Options {
   /** Memory in frames. */
@@ -78,10 +80,24 @@ export function buildDom0(hypervisor: Hypervisor, options: Dom0Options): BuiltDo
   }
 }
 
+/** All ports and all memory that is not RAM, but for the ports of the devices that the hypervisor keeps: PICs and PIT. */
+function giveHardware(domain: Domain): void {
+  const kept = [0x20, 0x40, 0x61, 0xa0] as const;
+  domain.ioPorts.push(
+    { first: 0, last: kept[0] - 1 },
+    { first: kept[0] + 2, last: kept[1] - 1 },
+    { first: kept[1] + 4, last: kept[2] - 1 },
+    { first: kept[2] + 1, last: kept[3] - 1 },
+    { first: kept[3] + 2, last: 0xffff },
+  );
+  domain.ioFrames.push({ first: 0, last: HIGHEST_IO_FRAME });
+}
+
 /** Memory, contents and first vCPU of the new domain. */
 function fill(hypervisor: Hypervisor, domain: Domain, options: Dom0Options, plan: StartOfDayPlan): GuestPort | undefined {
   const { kernel, pages, ramdisk = new Uint8Array(0) } = options;
   domain.maxPages = pages;
+  if (isHardwareDomain(domain)) giveHardware(domain);
   const frames = allocateMemory(hypervisor, domain, pages);
   if ('image' in kernel) loadImage(hypervisor, kernel.image, frames, plan);
   writeRamdisk(hypervisor, ramdisk, frames, plan);

@@ -82,6 +82,11 @@ export interface Domain {
   readonly counts: Map<string, number>;
 }
 
+/** The one that has the machine's devices: Dom0 (Xen: is_hardware_domain). */
+export function isHardwareDomain(domain: Domain): boolean {
+  return domain.id === 0;
+}
+
 /** Owner value meaning no controller. */
 export const noController = -1;
 export const shutdownCodeNone = 0xff;
