@@ -11,7 +11,12 @@ const STYLES: Readonly<Record<Tone, (text: string) => string>> = {
 };
 
 export function printLine(line: Line): void {
-  process.stdout.write(`${line.map(({ text, tone }) => STYLES[tone](text)).join('').trimEnd()}\n`);
+  process.stdout.write(
+    `${line
+      .map(({ text, tone }) => STYLES[tone](text))
+      .join('')
+      .trimEnd()}\n`,
+  );
 }
 
 export function printText(text: string): void {

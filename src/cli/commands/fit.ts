@@ -22,12 +22,18 @@ const ITERATIONS = 3;
 export function builder(y: Argv): Argv {
   return y
     .option('columns', { type: 'string', default: 'baseline,pv,kvm,hvm', describe: 'columns that the fit may look at, comma-separated' })
-    .option('plan', { type: 'string', default: 'lecture', describe: `what is solved from what: ${fitPlans.map(({ name }) => name).join(', ')}` })
+    .option('plan', {
+      type: 'string',
+      default: 'lecture',
+      describe: `what is solved from what: ${fitPlans.map(({ name }) => name).join(', ')}`,
+    })
     .option('write', { type: 'boolean', default: true, describe: 'write src/timing/fitted.ts; --no-write prints only' });
 }
 
 export async function handler(argv: ArgumentsCamelCase): Promise<number> {
-  const columns = String(argv.columns).split(',').map((name) => name.trim());
+  const columns = String(argv.columns)
+    .split(',')
+    .map((name) => name.trim());
   const file = await runFit({
     plan: findPlan(String(argv.plan)),
     columns,
@@ -46,7 +52,9 @@ export async function handler(argv: ArgumentsCamelCase): Promise<number> {
   if (argv.write === true) writeFileSync(FITTED_FILE, renderFittedFile(file));
   for (const [name, value] of Object.entries(file.values)) printText(`${name} = ${Number(value.toPrecision(6))}`);
   for (const residual of file.residuals) {
-    printText(`${residual.row} on ${residual.stack}: ${residual.measured.toPrecision(4)} against ${residual.published} (${residual.ratio.toFixed(3)})`);
+    printText(
+      `${residual.row} on ${residual.stack}: ${residual.measured.toPrecision(4)} against ${residual.published} (${residual.ratio.toFixed(3)})`,
+    );
   }
   for (const warning of file.warnings) printText(`warning: ${warning}`);
   return 0;

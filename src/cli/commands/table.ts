@@ -11,7 +11,7 @@ import { renderExplanation, renderParameters, renderPredictions, renderTable, re
 import { type TableReport, tableReport } from '../../report/table-report.ts';
 import { cellsOf, type GuestRow, ROW_NAMES, type StackMeasurement } from '../../stacks/measure.ts';
 import { fitted } from '../../timing/fitted.ts';
-import { parseStack, type Stack, stacks } from '../../timing/published.ts';
+import { eurosys2012, lecture2012, parseStack, type Stack, stacks } from '../../timing/published.ts';
 import type { EngineName } from '../../machine/bare-machine.ts';
 import { measureStacks } from '../measure-stacks.ts';
 import { printLine, printText } from '../print.ts';
@@ -29,6 +29,11 @@ export function builder(y: Argv): Argv {
     .option('engine', { choices: ['reference', 'interpreter'], default: 'interpreter', describe: 'execution engine' })
     .option('repetitions', { type: 'number', default: 5, describe: 'repetitions of each row' })
     .option('iterations', { type: 'number', default: 3, describe: 'scale of the iteration counts' })
+    .option('published', {
+      choices: ['lecture', 'eurosys'],
+      default: 'lecture',
+      describe: 'table to compare with; the held-out rows are only in eurosys',
+    })
     .option('only', { type: 'string', describe: 'rows and stacks, comma-separated: "fork proc,pv/kvm"' })
     .option('ablate', { type: 'string', describe: 'change one thing: a name from the list in README.md' });
 }
@@ -50,14 +55,24 @@ export async function handler(argv: ArgumentsCamelCase): Promise<number> {
       ...(ablation && { settings: ablation.settings }),
     })),
     (finished) => {
-      if (progress) process.stderr.write(`\r${finished} of ${only.stacks.length} stacks${finished === only.stacks.length ? '\r\x1b[K' : ''}`);
+      if (progress)
+        process.stderr.write(`\r${finished} of ${only.stacks.length} stacks${finished === only.stacks.length ? '\r\x1b[K' : ''}`);
     },
   );
   const hostSeconds = (performance.now() - started) / 1000;
-  const report = tableReport({ cells: measurements.flatMap(cellsOf), fitted, brief: argv.explain !== true && argv.json !== true });
+  const published = argv.published === 'eurosys' ? eurosys2012 : lecture2012;
+  const report = tableReport({
+    cells: measurements.flatMap(cellsOf),
+    fitted,
+    published,
+    brief: argv.explain !== true && argv.json !== true,
+  });
   if (argv.json === true) printText(jsonOf(report, measurements, hostSeconds, ablation?.name));
   else {
-    if (ablation !== undefined) printText(`ablation ${ablation.name}: ${ablation.changes}${ablation.anchor === undefined ? '' : ` (published: ${ablation.anchor})`}\n`);
+    if (ablation !== undefined)
+      printText(
+        `ablation ${ablation.name}: ${ablation.changes}${ablation.anchor === undefined ? '' : ` (published: ${ablation.anchor})`}\n`,
+      );
     print(report, argv.explain === true);
     const instructions = measurements.reduce((sum, { instructions }) => sum + instructions, 0n);
     printText(`${instructions.toLocaleString('en-US')} guest instructions in ${hostSeconds.toFixed(1)} s`);
@@ -104,7 +119,8 @@ function jsonOf(report: TableReport, measurements: readonly StackMeasurement[], 
 }
 
 function count(name: string, value: number): number {
-  if (!Number.isInteger(value) || value < 1 || value > 1000) throw new ConfigError(`${name} ${value}: a whole number from 1 to 1000 is expected`);
+  if (!Number.isInteger(value) || value < 1 || value > 1000)
+    throw new ConfigError(`${name} ${value}: a whole number from 1 to 1000 is expected`);
   return value;
 }
 
@@ -113,7 +129,10 @@ function selection(text: string, heldOut: boolean): { rows: readonly GuestRow[];
   const rows: GuestRow[] = [];
   const columns: Stack[] = [];
   const rowNames = Object.entries(ROW_NAMES) as [GuestRow, string][];
-  for (const word of text.split(',').map((part) => part.trim()).filter((part) => part !== '')) {
+  for (const word of text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '')) {
     const row = rowNames.find(([name, title]) => word === name || word === title);
     if (row !== undefined) rows.push(row[0]);
     else columns.push(parseStack(word));
