@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { buildStack, type EngineName, type StackEnd } from '../../src/index.ts';
+import { buildStack, type EngineName, type StackEnd, type StackName } from '../../src/index.ts';
 
 const LIMIT = 20_000_000n;
 
@@ -14,10 +14,10 @@ interface Run {
   readonly end: StackEnd;
 }
 
-function run(program: string, commandLine = '', engine: EngineName = 'interpreter'): Run {
+function run(program: string, commandLine = '', engine: EngineName = 'interpreter', on: StackName = 'pv'): Run {
   let text = '';
   const stack = buildStack({
-    stack: 'pv',
+    stack: on,
     image: readFileSync(new URL(`../../guests/hostile/${program}.elf`, import.meta.url)),
     imageName: `${program}.elf`,
     commandLine,
@@ -48,6 +48,25 @@ describe.each([
       expect(end).toEqual({ reason: 'power-off' });
     },
   );
+});
+
+describe('in a second layer of Xen', () => {
+  it.each([
+    ['errno', 'pv/hvm', 327],
+    ['typing', 'pv/kvm', 122],
+    ['frames', 'pv/hvm', 205],
+  ] as const)('%s.elf gets the same on %s', (program, stack, verdicts) => {
+    const { lines, end } = run(program, '', 'interpreter', stack);
+    expect(complaints(lines)).toEqual([`TOTAL passed=${verdicts} failed=0`, 'VERDICT SUCCESS']);
+    expect(end).toEqual({ reason: 'power-off' });
+  });
+
+  it('a crash ends the guest, and the report walks through both stages', () => {
+    const { end } = run('fatal', 'case=bounce_stack_read_only', 'interpreter', 'pv/hvm');
+    if (end.reason !== 'crash') expect.fail(`ended with ${end.reason}`);
+    expect(end.report).toMatch(/^ {2}L1\[\d+\] = [0-9a-f]{16} \(machine frame \d+\)$/m);
+    expect(end.report).toMatch(/^ {2}layer 1 d1v0 stack_switch\(/m);
+  });
 });
 
 describe('fatal.elf', () => {

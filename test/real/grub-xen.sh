@@ -87,6 +87,11 @@ CALLS
   check "$image: shuts down with reason 0" $?
 done
 
+for stack in pv/hvm pv/kvm; do
+  node src/cli/launcher.js run --on $stack --memory 64 "$folder/halt.bin" 2>/dev/null | tr -d '\r' | grep -q '^=== GRUB XEN HALT$'
+  check "halt: comes up and halts in a second layer ($stack)" $?
+done
+
 grep -q '^hello from the memory disk$' "$work/explore.text"
 check "explore: reads a file of its memory disk" $?
 equal "explore: its directory in xenstore" \
