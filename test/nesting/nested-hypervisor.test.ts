@@ -8,6 +8,10 @@ import { passed } from '../../src/dom0/kernel/layer-below.ts';
 import { Passthrough } from '../../src/nesting/passthrough.ts';
 import { buildDom0 } from '../../src/xen/build-dom0.ts';
 import { audit, census } from '../../src/xen/census.ts';
+import { fitted } from '../../src/timing/fitted.ts';
+import { CostTable } from '../../src/timing/cost-model.ts';
+import { differenceOf, Ledger } from '../../src/timing/ledger.ts';
+import type { ModelledTlb } from '../../src/timing/translation-model.ts';
 import { callHypercall } from '../../src/xen/hypercall/dispatch.ts';
 import type { HypervisorObserver } from '../../src/xen/events.ts';
 import { fullDomainPlatform, requireVirtualization } from '../../src/xen/hvm/full-domain-platform.ts';
@@ -34,7 +38,7 @@ const dword = (value: number): number[] => [value & 0xff, (value >>> 8) & 0xff, 
 
 /** Asks for the version, sleeps until its timer fires at 3 ms, computes until it fires again, and shuts down. */
 function pvKernel(): Uint8Array {
-  const code = [
+  return pvImage([
     ...hypercall(17, 0), // xen_version
     ...hypercall(24, 7, 0, 0), // no periodic timer
     ...hypercall(32, 1, data + 0x100), // bind_virq TIMER
@@ -43,7 +47,10 @@ function pvKernel(): Uint8Array {
     ...hypercall(15, 3_500_000),
     ...[0xb9, ...dword(60_000), 0xff, 0xc9, 0x75, 0xfc], // mov ecx, 60000; again: dec ecx; jnz again
     ...hypercall(29, 2, data + 0x130), // shutdown(poweroff)
-  ];
+  ]);
+}
+
+function pvImage(code: readonly number[]): Uint8Array {
   const image = new Uint8Array(0x1000);
   image.set(code);
   const view = new DataView(image.buffer);
@@ -70,7 +77,7 @@ function nested(flavour: 'xen' | 'kvm', engine: 'interpreter' | 'reference' = 'i
 }
 
 /** Puts a hypervisor with its Dom0 and a PV guest into a full domain of the host. */
-function nest(host: FullMachine) {
+function nest(host: FullMachine, kernel = pvKernel()) {
   host.ask({ kind: 'create', paused: true, config: { name: 'blanket', type: 'full', memoryMiB: 24, vcpus: 2, onShutdown: 'preserve' } });
   host.run();
   const domain = host.hypervisor.domains.get(1)!;
@@ -96,7 +103,7 @@ function nest(host: FullMachine) {
       failed: (_request, _error, message) => said.push(`failed: ${message}`),
     },
   });
-  dom0.submit({ kind: 'create', config: { name: 'guest', kernel: pvKernel(), memoryMiB: 4, onShutdown: 'preserve' } });
+  dom0.submit({ kind: 'create', config: { name: 'guest', kernel, memoryMiB: 4, onShutdown: 'preserve' } });
   buildDom0(hypervisor, { pages: 2048, kernel: { hostCode: dom0 } });
   host.ask({ kind: 'unpause', domid: 1 });
   return { host, domain, platform, hypervisor, dom0, said, calls };
@@ -148,6 +155,30 @@ describe.each(['xen', 'kvm'] as const)('a hypervisor in a full domain of %s', (f
     });
     expect(results[0]).toEqual(results[1]);
   });
+});
+
+it('accounts for every cycle, by layer: exits below, the hypervisor paths above, the guest', () => {
+  const costs = new CostTable(fitted.values);
+  const host = fullMachine({ cpuCount: 3, memoryMiB: 64, timing: costs });
+  const { hypervisor } = nest(host);
+  const processor = host.machine.processors[0]!;
+  const ledger = new Ledger(costs, processor.translation as ModelledTlb);
+  const counters = (): [bigint, bigint] => [processor.state.get('cycles'), processor.state.get('instructions')];
+  ledger.start(...counters(), true);
+  processor.ledger = ledger;
+  const before = ledger.snapshot(...counters());
+  host.run(500_000n);
+  expect(hypervisor.domains.get(1)?.shutdownCode).toBe(0);
+  const parts = ledger.parts(differenceOf(before, ledger.snapshot(...counters()))); // the sum is asserted there
+  const names = (layer: string): string[] => parts.filter((part) => part.layer === layer).map(({ name }) => name);
+  expect(names('hypervisor 0')).toEqual(expect.arrayContaining(['vm_exit', 'vm_handle_apic', 'vm_handle_hlt', 'vm_handle_interrupt']));
+  expect(names('hypervisor 1')).toEqual(expect.arrayContaining(['xen.null_hypercall', 'tlb misses', 'walk.second_stage.far']));
+  expect(names('hypervisor 1').filter((name) => name.startsWith('vm_'))).toEqual([]);
+  expect(names('hypervisor 0').filter((name) => name.startsWith('walk.second_stage'))).toEqual([]);
+  expect(names('kernel')).toEqual(expect.arrayContaining(['syscall', 'interrupt_delivery']));
+  const count = (name: string): number => parts.find((part) => part.name === name)?.count ?? 0;
+  const handled = parts.filter(({ name }) => name.startsWith('vm_handle_')).reduce((sum, part) => sum + part.count, 0);
+  expect(count('vm_exit')).toBe(handled);
 });
 
 describe('passthrough', () => {
@@ -225,6 +256,27 @@ describe('passthrough', () => {
     expect(calls).toContain('d0 passthrough.xen_version.version');
     expect(domain.counts.get('exit.vmcall')).toBeUndefined();
   });
+});
+
+it("leaves the layer above out where the hardware does: CPUID and VMCALL of the PV guest's kernel go to the layer below", () => {
+  const store = (offset: number, register: number): number[] => [0x89, 0x04 | (register << 3), 0x25, ...dword(data + offset)]; // mov [address], register
+  const code = [
+    ...[0xb8, ...dword(0x4000_0000), 0x0f, 0xa2], // cpuid
+    ...store(0x200, 3),
+    ...[0xb8, ...dword(17), 0x31, 0xff, 0x0f, 0x01, 0xc1], // vmcall xen_version(0)
+    ...store(0x204, 0),
+    ...hypercall(29, 2, data + 0x130),
+  ];
+  const host = fullMachine({ cpuCount: 3, memoryMiB: 64 });
+  const { hypervisor, domain } = nest(host, pvImage(code));
+  host.run();
+  const guest = hypervisor.domains.get(1)!;
+  expect(guest.shutdownCode).toBe(0);
+  expect(domain.counts.get('exit.cpuid')).toBeGreaterThan(0);
+  const words = [...Array(hypervisor.frames.frameCount).keys()]
+    .filter((frame) => hypervisor.frames.owner[frame] === 1)
+    .map((frame) => [hypervisor.memory.readU32(frame * 4096 + 0xa00), hypervisor.memory.readU32(frame * 4096 + 0xa04) | 0]);
+  expect(words).toContainEqual([0x566e6558, -1]); // "XenV" of the layer below; -EPERM from CPL 3
 });
 
 describe('a full domain with a hypervisor in it', () => {

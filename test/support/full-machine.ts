@@ -8,7 +8,9 @@ import { WESTMERE } from '../../src/cpu/cpuid/models.ts';
 import { Dom0, type Dom0Request } from '../../src/dom0/dom0.ts';
 import { BareMachine, type EngineName } from '../../src/machine/bare-machine.ts';
 import { barePlatform } from '../../src/machine/bare-platform.ts';
+import type { CostTable } from '../../src/timing/cost-model.ts';
 import { FREE_TRANSLATION } from '../../src/timing/model.ts';
+import { ModelledTlb } from '../../src/timing/translation-model.ts';
 import { buildDom0 } from '../../src/xen/build-dom0.ts';
 import type { Domain } from '../../src/xen/domain.ts';
 import { sendGlobalVirq } from '../../src/xen/event-delivery.ts';
@@ -25,15 +27,18 @@ export interface FullMachineOptions {
   readonly memoryMiB?: number;
   readonly cpuCount?: number;
   readonly observers?: readonly HypervisorObserver[];
+  /** Costs and TLB of the timing model, instead of one cycle for every event. */
+  readonly timing?: CostTable;
 }
 
 export function fullMachine(options: FullMachineOptions = {}) {
+  const { timing } = options;
   const machine = new BareMachine({
     cpuCount: options.cpuCount ?? 2,
     memoryBytes: (options.memoryMiB ?? 32) << 20,
     engine: options.engine ?? 'interpreter',
-    costs: { cost: () => 12 },
-    newTranslation: () => ({ ...FREE_TRANSLATION, save() {} }),
+    costs: timing ?? { cost: () => 12 },
+    newTranslation: () => (timing === undefined ? { ...FREE_TRANSLATION, save() {} } : new ModelledTlb(timing)),
     cpuid: WESTMERE,
     tscKhz: 100_000,
     transmit: () => {},
