@@ -23,6 +23,7 @@ import { x87Arithmetic } from './x87-arithmetic.ts';
 import { x87Comparison } from './x87-comparison.ts';
 import { x87Control } from './x87-control.ts';
 import { x87DataTransfer } from './x87-data-transfer.ts';
+import { x87Remainder } from './x87-remainder.ts';
 
 export function instructionDefinitions(): Definitions {
   const general = [
@@ -48,6 +49,6 @@ export function instructionDefinitions(): Definitions {
     sseDotProduct,
     cipherAndHash,
   ];
-  const x87 = [x87Arithmetic, x87Comparison, x87DataTransfer, x87Control];
+  const x87 = [x87Arithmetic, x87Comparison, x87DataTransfer, x87Control, x87Remainder];
   return collect([...general, ...sse, ...x87]);
 }

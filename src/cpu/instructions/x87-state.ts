@@ -149,11 +149,15 @@ export function stackUnderflow<V, B>(k: Computation<V, B>): Result<V> {
   return [k.constant(INDEFINITE.significand), k.constant(INDEFINITE.signExponent), k.constant(X87Flag.IE | X87Flag.SF)];
 }
 
+/** The register that a push would write is not empty. */
+export function isFull<V, B>(k: Computation<V, B>): B {
+  return k.ne(k.and(k.field('fpuTag'), bitOf(k, physical(k, k.constant(7)))), k.constant(0));
+}
+
 /** (register, flags): decrements TOP and stores there; on a register that is not empty, stack overflow. */
 export const push = subroutine('x87.push', 3, 0, (k, significand, signExponent, flags) => {
   const zero = k.constant(0);
-  const register = physical(k, k.constant(7));
-  const full = k.ne(k.and(k.field('fpuTag'), bitOf(k, register)), zero);
+  const full = isFull(k);
   const overflow = k.constant(X87Flag.IE | X87Flag.SF | X87Flag.C1);
   const [ended] = k.call(raise, k.select(full, overflow, flags));
   k.when(k.eq(ended, zero), () => {
