@@ -11,6 +11,7 @@ import { Segment } from '../x86/instruction.ts';
 import { flushLookup } from './mmu/lookup-table.ts';
 import { updateMode } from './mode.ts';
 import type { Processor } from './processor.ts';
+import { Shadow } from './shadow.ts';
 import type { FieldName } from './state.ts';
 import { loadFxImage, saveFxImage } from './system/fxsave.ts';
 
@@ -87,7 +88,8 @@ export function saveContext(processor: Processor, into: CpuContext): void {
   into.debug[4] = state.get('dr', 6);
   into.debug[5] = state.get('dr', 7);
   saveFxImage(state, into.fxsave);
-  into.interruptShadow = state.get32('interruptShadow') === 0 ? 0 : 1;
+  const shadow = state.get32('interruptShadow');
+  into.interruptShadow = shadow === 0 ? 0 : Shadow.FRESH | (shadow & Shadow.BY_SS);
   into.halted = state.get32('halted') !== 0;
 }
 
@@ -115,6 +117,8 @@ export function loadContext(processor: Processor, from: CpuContext): void {
   state.set32('interruptShadow', from.interruptShadow);
   state.set32('halted', from.halted ? 1 : 0);
   state.set('repeatActive', 0n);
+  state.set32('debugHits', 0);
+  state.set('pdpte', 0n, 4);
   flushLookup(processor);
   // Entries of a guest in non-root operation are told apart by VPID; in root operation a new CR3 was loaded.
   if (newTables && processor.control === undefined) translation.flushNonGlobal(state.get32('vpid'));
@@ -147,6 +151,8 @@ export function reset(processor: Processor): void {
   state.set32('fpuTag', 0);
   state.set32('halted', 0);
   state.set32('interruptShadow', 0);
+  for (const name of ['nmiBlocked', 'nmiPending', 'debugHits'] as const) state.set32(name, 0);
+  state.set('pdpte', 0n, 4);
   processor.shutDown = false;
   flushLookup(processor);
   updateMode(processor);

@@ -94,6 +94,57 @@ const apicBase: MsrDefinition = {
   guestOwned: false,
 };
 
+const FIXED_TYPES = new Set([0n, 1n, 4n, 5n, 6n]);
+const VARIABLE_RANGES = 8;
+const FIXED_RANGES = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
+const FIRST_FIXED = 2 * VARIABLE_RANGES;
+const DEFAULT_TYPE = FIRST_FIXED + FIXED_RANGES.length;
+
+/** UC, WC, WT, WP, WB in each byte. */
+function validFixed(value: bigint): boolean {
+  for (let i = 0n; i < 64n; i += 8n) if (!FIXED_TYPES.has((value >> i) & 0xffn)) return false;
+  return true;
+}
+
+/**
+ * MTRRs are kept and checked as the processor does; memory has one type here, so nothing follows from them
+ * (SDM 3A §12.11).
+ */
+function rangeRegisters(): [number, MsrDefinition][] {
+  const owned = (definition: MsrDefinition): MsrDefinition => ({ ...definition, guestOwned: false });
+  const registers: [number, MsrDefinition][] = [
+    // Eight variable ranges, fixed ranges, write combining.
+    [Msr.IA32_MTRRCAP, readOnly(BigInt(VARIABLE_RANGES) | 0x500n)],
+    [Msr.IA32_MTRR_DEF_TYPE, owned(plain('mtrr', (value) => (value & ~0xcffn) === 0n && FIXED_TYPES.has(value & 0xffn), DEFAULT_TYPE))],
+  ];
+  for (let i = 0; i < VARIABLE_RANGES; i++) {
+    const base = Msr.IA32_MTRR_PHYSBASE0 + 2 * i;
+    registers.push([base, withinAddress('mtrr', 2 * i, 0xf00n, true)], [base + 1, withinAddress('mtrr', 2 * i + 1, 0x7ffn, false)]);
+  }
+  for (const [i, index] of FIXED_RANGES.entries()) registers.push([index, owned(plain('mtrr', validFixed, FIRST_FIXED + i))]);
+  return registers;
+}
+
+/** A register with a physical address: bits above the processor's and `reserved` ones must be zero. */
+function withinAddress(field: FieldName, index: number, reserved: bigint, typed: boolean): MsrDefinition {
+  return {
+    read: ({ state }) => state.get(field, index),
+    write({ state, cpuid }, value) {
+      const above = value >> BigInt(cpuid.physicalAddressBits) !== 0n;
+      if (above || (value & reserved) !== 0n || (typed && !FIXED_TYPES.has(value & 0xffn))) return false;
+      state.set(field, value, index);
+      return true;
+    },
+    guestOwned: false,
+  };
+}
+
+/** Machine check without a bank of errors: nothing is ever reported (SDM 3B §16.3). */
+const machineCheck: [number, MsrDefinition][] = [
+  [Msr.IA32_MCG_CAP, readOnly(0n)],
+  [Msr.IA32_MCG_STATUS, { ...plain('machineCheck', (value) => value === 0n), guestOwned: false }],
+];
+
 /** FAST_STRING and LIMIT_CPUID_MAXVAL and others are kept; nothing follows from them. */
 const miscEnable: MsrDefinition = { ...plain('miscEnable', below32), guestOwned: false };
 
@@ -116,6 +167,8 @@ const DEFINITIONS: ReadonlyMap<number, MsrDefinition> = new Map<number, MsrDefin
   [Msr.IA32_GS_BASE, plain('segmentBase', isCanonical, Segment.GS)],
   [Msr.IA32_KERNEL_GS_BASE, plain('kernelGsBase', isCanonical)],
   [Msr.IA32_TSC_AUX, plain('tscAux', below32)],
+  ...rangeRegisters(),
+  ...machineCheck,
 ]);
 
 /** Value, or undefined where the processor has no such register (#GP(0)). */
@@ -145,7 +198,18 @@ function exists(processor: Processor, index: number): boolean {
       return features.has('RDTSCP');
     case Msr.IA32_PAT:
       return features.has('PAT');
+    case Msr.IA32_MCG_CAP:
+    case Msr.IA32_MCG_STATUS:
+      return features.has('MCA');
+    case Msr.IA32_MTRRCAP:
+    case Msr.IA32_MTRR_DEF_TYPE:
+      return features.has('MTRR');
     default:
-      return true;
+      return !isRangeRegister(index >>> 0) || features.has('MTRR');
   }
+}
+
+function isRangeRegister(index: number): boolean {
+  const variable = index >= Msr.IA32_MTRR_PHYSBASE0 && index < Msr.IA32_MTRR_PHYSBASE0 + 2 * VARIABLE_RANGES;
+  return variable || FIXED_RANGES.includes(index);
 }

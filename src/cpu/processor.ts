@@ -65,6 +65,8 @@ export class Processor {
 
   /** Cycle count (twelfths) at which the current run returns. */
   until = 0n;
+  /** Address line 20 is held low: bit 20 of physical addresses reads as zero (SDM 3A §8.7.13.4). */
+  a20Masked = false;
   /** Asks the run loop to return STOP at the next instruction boundary. */
   stopRequested = false;
   /** A triple fault stopped the processor for good. */
@@ -125,6 +127,12 @@ export class Processor {
   pageFault(linear: bigint, errorCode: number): typeof Status.FAULT {
     this.state.set('faultAddress', linear);
     return this.faultWithCode(Vector.PF, errorCode);
+  }
+
+  /** A non-maskable interrupt arrives; one that is already pending takes it in. */
+  raiseNmi(): void {
+    this.state.set32('nmiPending', 1);
+    this.endRun();
   }
 
   /** Ends the engine's run at the next instruction boundary, so that the run loop looks at interrupts again. */

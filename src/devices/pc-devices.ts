@@ -4,6 +4,7 @@
  *   0x20 0x21 0xA0 0xA1   interrupt controllers        0x40..0x43 0x61   timer
  *   0x3F8..0x3FF          serial port, IRQ 4           0x604             ACPI PM1a control (SLP_EN with SLP_TYP 0: off)
  *   0xF4                  debug exit: any write ends the run with the value
+ *   0x92                  system control port A: bit 1 lets address line 20 through (only where the machine has a line 20)
  */
 import { Pic8259 } from './pic-8259.ts';
 import { Pit8254 } from './pit-8254.ts';
@@ -14,11 +15,15 @@ export interface PcDevicesOptions {
   readonly transmit: (byte: number) => void;
   /** The guest switched the machine off (`code` undefined) or wrote to the debug exit. */
   readonly powerOff: (code: number | undefined) => void;
+  /** Address line 20 is held low, or not. Without this there is no port 0x92. */
+  readonly maskA20?: (masked: boolean) => void;
   /** A port that nothing answers, for `--trace unknown`. */
   readonly unknownPort?: (port: number, write: boolean) => void;
 }
 
 const PM1A_CONTROL = 0x604;
+const SYSTEM_CONTROL_A = 0x92;
+const A20_ENABLE = 2;
 const SLEEP_ENABLE = 0x2000;
 const TIMER_IRQ = 0;
 const SERIAL_IRQ = 4;
@@ -28,6 +33,7 @@ export class PcDevices {
   readonly pit: Pit8254;
   readonly serial: Uart16550;
   private readonly options: PcDevicesOptions;
+  private a20 = true;
 
   constructor(options: PcDevicesOptions) {
     this.options = options;
@@ -64,9 +70,10 @@ export class PcDevices {
       case 0x43:
       case 0x61:
         return this.pit.read(port, now);
+      case SYSTEM_CONTROL_A:
+        return this.options.maskA20 === undefined ? this.unknown(port) : this.a20 ? A20_ENABLE : 0;
       default:
-        this.options.unknownPort?.(port, false);
-        return 0xff;
+        return this.unknown(port);
     }
   }
 
@@ -101,6 +108,10 @@ export class PcDevices {
       case 0x61:
         this.pit.write(port, value, now);
         break;
+      case SYSTEM_CONTROL_A:
+        if (this.options.maskA20 === undefined) this.options.unknownPort?.(port, true);
+        else this.setA20((value & A20_ENABLE) !== 0);
+        break;
       case 0x80: // POST code, used as a delay
         break;
       default:
@@ -108,11 +119,22 @@ export class PcDevices {
     }
   }
 
+  private unknown(port: number): number {
+    this.options.unknownPort?.(port, false);
+    return 0xff;
+  }
+
+  private setA20(through: boolean): void {
+    this.a20 = through;
+    this.options.maskA20?.(!through);
+  }
+
   save(): unknown {
-    return { pic: this.pic.save(), pit: this.pit.save(), serial: this.serial.save() };
+    return { pic: this.pic.save(), pit: this.pit.save(), serial: this.serial.save(), a20: this.a20 };
   }
   restore(data: unknown): void {
-    const saved = data as { pic: unknown; pit: unknown; serial: unknown };
+    const saved = data as { pic: unknown; pit: unknown; serial: unknown; a20: boolean };
+    this.setA20(saved.a20);
     this.pic.restore(saved.pic);
     this.pit.restore(saved.pit);
     this.serial.restore(saved.serial);

@@ -15,6 +15,7 @@ import { type Engine, Status } from '../cpu/engine.ts';
 import { instructionDefinitions } from '../cpu/instructions/index.ts';
 import { InterpreterEngine } from '../cpu/interpreter/engine.ts';
 import { type MachineLayout, machineLayout } from '../cpu/layout.ts';
+import { flushLookup } from '../cpu/mmu/lookup-table.ts';
 import { Processor } from '../cpu/processor.ts';
 import { ReferenceEngine } from '../cpu/reference/engine.ts';
 import { run } from '../cpu/run.ts';
@@ -51,6 +52,12 @@ export type RunEnd =
 /** Cycles that one processor may run ahead of the others. */
 const QUANTUM_CYCLES = 100_000n;
 const TWELFTHS = 12n;
+
+/** Halted with nothing that would wake it now. */
+function waits({ state }: Processor): boolean {
+  const nmi = state.get32('nmiPending') !== 0 && state.get32('nmiBlocked') === 0;
+  return state.get32('halted') !== 0 && state.get32('pendingInterrupt') === 0 && !nmi;
+}
 
 export class BareMachine implements Bus {
   readonly layout: MachineLayout;
@@ -96,6 +103,7 @@ export class BareMachine implements Bus {
     this.devices = new PcDevices({
       tscKhz: options.tscKhz,
       transmit: options.transmit,
+      maskA20: (masked) => this.maskA20(masked),
       powerOff: (code) => this.stop(code === undefined ? { reason: 'power-off' } : { reason: 'debug-exit', code }),
       ...(options.unknownPort === undefined ? {} : { unknownPort: options.unknownPort }),
     });
@@ -174,6 +182,20 @@ export class BareMachine implements Bus {
     target.endRun();
   }
 
+  /** A non-maskable interrupt for one processor. */
+  injectNmi(cpu: number): void {
+    this.processors[cpu].raiseNmi();
+  }
+
+  private maskA20(masked: boolean): void {
+    for (const processor of this.processors) {
+      if (processor.a20Masked === masked) continue;
+      processor.a20Masked = masked;
+      flushLookup(processor);
+      processor.breakRun();
+    }
+  }
+
   // --- the loop -------------------------------------------------------------------------------------------------
 
   private updateInterruptLine(cpu: number): void {
@@ -195,7 +217,7 @@ export class BareMachine implements Bus {
     let bestTime = 0n;
     for (const processor of this.processors) {
       let time = processor.cycles;
-      if (processor.state.get32('halted') !== 0 && processor.state.get32('pendingInterrupt') === 0) {
+      if (waits(processor)) {
         const event = this.nextEvent(processor);
         if (event === undefined) continue;
         if (event > time) time = event;
@@ -209,9 +231,8 @@ export class BareMachine implements Bus {
   }
 
   private runOnce(processor: Processor): void {
-    const { state } = processor;
     const event = this.nextEvent(processor);
-    if (state.get32('halted') !== 0 && state.get32('pendingInterrupt') === 0 && event !== undefined) {
+    if (waits(processor) && event !== undefined) {
       this.idleUntil(processor, event * TWELFTHS);
     }
     this.takeEvents(processor);

@@ -3,29 +3,20 @@
  * one does not execute yet (VMX, AVX and the like), so that software which looks before it uses never meets a #UD.
  * Sources: SDM 2A CPUID; AMD APM 3 appendix E; System V x86-64 psABI §3.1.1 (levels v1, v2).
  */
-import { type CpuidDescription, type CpuidModel, cpuidModel } from './model.ts';
+import { type CpuidModel, cpuidModel } from './model.ts';
 
 /**
  * DEVIATION: every 64-bit processor has FPU, MMX and SSE, and software does not ask; x87 and MMX instructions raise #UD
  * all the same until they are written.
  */
-const V1 = 'FPU DE PSE TSC MSR PAE CX8 APIC SEP PGE CMOV PAT CLFSH MMX FXSR SSE SSE2 SYSCALL NX LM';
+const V1 = 'FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT CLFSH MMX FXSR SSE SSE2 SYSCALL NX LM';
 const V2 = `${V1} SSE3 SSSE3 SSE4.1 SSE4.2 CX16 POPCNT LAHF_LM`;
-
-/** Features with instructions that are not written yet; models that software meets leave them out. */
-const UNWRITTEN: ReadonlySet<string> = new Set('SSE4.2 PCLMULQDQ AES BMI1 BMI2 ADX SHA'.split(' '));
-
-/** A model without what is not written yet. */
-function written(description: CpuidDescription): CpuidModel {
-  const features = description.features.split(/\s+/).filter((feature) => !UNWRITTEN.has(feature));
-  return cpuidModel({ ...description, features: features.join(' ') });
-}
 
 /**
  * The Intel Xeon X5670 of the Xen-Blanket paper (family 6, model 44). Without VMX, which nothing offers yet, without
  * MONITOR, and without the debug store, SpeedStep and thermal features that only firmware cares for.
  */
-export const WESTMERE = written({
+export const WESTMERE = cpuidModel({
   name: 'westmere',
   vendor: 'GenuineIntel',
   brand: 'Intel(R) Xeon(R) CPU           X5670  @ 2.93GHz',
@@ -34,7 +25,7 @@ export const WESTMERE = written({
   stepping: 2,
   physicalAddressBits: 40,
   maximumLeaf: 0xb,
-  features: `${V2} PSE36 PCLMULQDQ AES PAGE1GB RDTSCP INVARIANT_TSC`,
+  features: `${V2} PSE36 PCLMULQDQ AES PCID PAGE1GB RDTSCP INVARIANT_TSC`,
   leaves: {
     // L1 and L2 of the core, L3 shared by twelve threads (SDM 2A Table 3-8, leaf 4).
     '4.0': [0x1c004121, 0x01c0003f, 0x0000003f, 0],
@@ -46,7 +37,7 @@ export const WESTMERE = written({
 });
 
 /** The psABI's level 2 and nothing else: what a careful program may rely on. */
-export const X86_64_V2 = written({
+export const X86_64_V2 = cpuidModel({
   name: 'x86-64-v2',
   vendor: 'GenuineIntel',
   brand: 'x86-64-v2',
@@ -59,7 +50,7 @@ export const X86_64_V2 = written({
 });
 
 /** Everything that is implemented and that current software likes. */
-export const DEFAULT = written({
+export const DEFAULT = cpuidModel({
   name: 'default',
   vendor: 'GenuineIntel',
   brand: 'paravane',
@@ -68,12 +59,13 @@ export const DEFAULT = written({
   stepping: 2,
   physicalAddressBits: 46,
   maximumLeaf: 0xd,
-  features: `${V2} PSE36 PCLMULQDQ AES MOVBE LZCNT PREFETCHW BMI1 BMI2 ADX SHA PAGE1GB RDTSCP FSGSBASE SMEP SMAP UMIP INVARIANT_TSC`,
+  features: `${V2} PSE36 PCLMULQDQ AES MOVBE LZCNT PREFETCHW BMI1 BMI2 ADX SHA PAGE1GB RDTSCP RDPID FSGSBASE SMEP SMAP UMIP
+    PCID INVPCID XSAVE XSAVEOPT XSAVEC XGETBV_ECX1 INVARIANT_TSC`,
 });
 
 /**
  * AMD EPYC of family 25 model 1, the processor of the golden vectors, with all that they cover, written or not: an
- * instruction without a definition raises #UD, and LZCNT and TZCNT must not decode as BSR and BSF. Without AVX, XSAVE, SVM.
+ * instruction without a definition raises #UD, and LZCNT and TZCNT must not decode as BSR and BSF. Without AVX, SVM.
  */
 export const ZEN3 = cpuidModel({
   name: 'zen3',
@@ -85,7 +77,7 @@ export const ZEN3 = cpuidModel({
   physicalAddressBits: 48,
   maximumLeaf: 0xd,
   features: `${V2} PSE36 PCLMULQDQ AES MOVBE MMXEXT FFXSR LZCNT PREFETCHW MISALIGNSSE SSE4A BMI1 BMI2 ADX SHA PAGE1GB RDTSCP
-    FSGSBASE SMEP SMAP UMIP CLFLUSHOPT CLWB CR8_LEGACY INVARIANT_TSC`,
+    RDPID FSGSBASE SMEP SMAP UMIP PCID INVPCID XSAVE XSAVEOPT XSAVEC XGETBV_ECX1 CLFLUSHOPT CLWB CR8_LEGACY INVARIANT_TSC`,
 });
 
 export const CPUID_MODELS: ReadonlyMap<string, CpuidModel> = new Map(

@@ -1,10 +1,12 @@
 /**
  * Delivery through the IDT in protected mode without long mode. The frame, downwards, 4 bytes each (2 through a 16-bit
- * gate): on a change of privilege the old SS and ESP on the new stack; then EFLAGS, CS, EIP, and the error code.
- * DEVIATION: task gates and virtual-8086 mode are not offered; a task gate raises #GP as a bad gate does.
- * Sources: SDM 3A §6.12 (gates, stack switch), §7.2.1 (32-bit TSS), SDM 2A INT n (operation, error codes).
+ * gate): out of virtual-8086 mode GS, FS, DS and ES on the stack of CPL 0; on a change of privilege the old SS and ESP on
+ * the new stack; then EFLAGS, CS, EIP, and the error code. A task gate switches to its task instead.
+ * Sources: SDM 3A §6.12 (gates, stack switch, tasks), §7.2.1 (32-bit TSS), §20.3.1 (from virtual-8086 mode), SDM 2A INT n
+ * (operation, error codes).
  */
 import { Attribute, descriptorAttributes, parseGateDescriptor, SystemType } from '../../x86/descriptors.ts';
+import { Flag } from '../../x86/eflags.ts';
 import { SelectorError, Vector } from '../../x86/exceptions.ts';
 import { Segment } from '../../x86/instruction.ts';
 import { Register } from '../../x86/registers.ts';
@@ -17,11 +19,14 @@ import {
   readDescriptor,
   segmentOf,
   selectorCode,
+  setNull,
   setSegmentRegister,
 } from '../mmu/segmentation.ts';
 import { IMPLICIT, readLinear } from '../mmu/system-access.ts';
+import { inVirtual8086Mode } from '../mode.ts';
 import type { Processor } from '../processor.ts';
-import { pushAll, stackOf, type StackView } from '../system/stack.ts';
+import { pushAll, setStackPointer, stackOf, type StackView } from '../system/stack.ts';
+import { switchTask } from '../system/task-switch.ts';
 import type { Event } from './event.ts';
 import { clearFlagsOnEntry, externalBit, savedFlags } from './saved-flags.ts';
 
@@ -37,9 +42,11 @@ export function deliverLegacy(processor: Processor, event: Event): boolean {
   const gate = parseGateDescriptor(Number(raw & 0xffff_ffffn), Number(raw >> 32n));
   const wide = gate.type === SystemType.INTERRUPT_GATE || gate.type === SystemType.TRAP_GATE;
   const narrow = gate.type === SystemType.INTERRUPT_GATE16 || gate.type === SystemType.TRAP_GATE16;
-  if (((raw >> 44n) & 1n) !== 0n || !(wide || narrow)) return fault(processor, Vector.GP, gateCode);
+  const isTask = gate.type === SystemType.TASK_GATE;
+  if (((raw >> 44n) & 1n) !== 0n || !(wide || narrow || isTask)) return fault(processor, Vector.GP, gateCode);
   if (event.kind === 'software' && gate.dpl < cpl) return fault(processor, Vector.GP, gateCode);
   if (!gate.present) return fault(processor, Vector.NP, gateCode);
+  if (isTask) return throughTaskGate(processor, event, gate.selector);
 
   if (isNull(gate.selector)) return fault(processor, Vector.GP, ext);
   const descriptor = readDescriptor(processor, gate.selector, Vector.GP, ext);
@@ -51,6 +58,8 @@ export function deliverLegacy(processor: Processor, event: Event): boolean {
   if (!isCode || dpl > cpl) return fault(processor, Vector.GP, code);
   if ((attributes & Attribute.P) === 0) return fault(processor, Vector.NP, code);
   const newCpl = (attributes & Attribute.CONFORMING_EXPAND_DOWN) !== 0 ? cpl : dpl;
+  const fromVirtual = inVirtual8086Mode(state);
+  if (fromVirtual && newCpl !== 0) return fault(processor, Vector.GP, code);
 
   const size = wide ? 4 : 2;
   const frame: bigint[] = [];
@@ -60,6 +69,9 @@ export function deliverLegacy(processor: Processor, event: Event): boolean {
     newStack = innerStack(processor, newCpl, ext);
     if (newStack === undefined) return false;
     stack = newStack.view;
+    if (fromVirtual) {
+      for (const segment of VIRTUAL_DATA_SEGMENTS) frame.push(BigInt(state.get32('segmentSelector', segment)));
+    }
     frame.push(BigInt(state.get32('segmentSelector', Segment.SS)), state.get('gpr', Register.RSP));
   } else {
     stack = stackOf(processor);
@@ -71,12 +83,35 @@ export function deliverLegacy(processor: Processor, event: Event): boolean {
   if (pointer === undefined) return false;
   if (!markAccessed(processor, descriptor)) return false;
   if (newStack !== undefined) commitInnerStack(processor, newStack);
+  if (fromVirtual) leaveVirtual8086(processor);
 
   loadCodeSegment(processor, gate.selector, newCpl, segmentOf(descriptor));
   const old = state.get('gpr', Register.RSP);
   state.set('gpr', (old & 0xffff_ffffn & ~stack.mask) | pointer, Register.RSP);
   state.set('rip', wide ? gate.offset : gate.offset & 0xffffn);
   clearFlagsOnEntry(processor, gate.type === SystemType.INTERRUPT_GATE || gate.type === SystemType.INTERRUPT_GATE16);
+  return true;
+}
+
+/** As they are pushed. */
+const VIRTUAL_DATA_SEGMENTS = [Segment.GS, Segment.FS, Segment.DS, Segment.ES] as const;
+
+function leaveVirtual8086(processor: Processor): void {
+  const { state } = processor;
+  state.set('rflags', state.get('rflags') & ~BigInt(Flag.VM));
+  for (const segment of VIRTUAL_DATA_SEGMENTS) setNull(processor, segment, 0);
+}
+
+/** An error code goes on the stack of the task. */
+function throughTaskGate(processor: Processor, event: Event, selector: number): boolean {
+  const ext = externalBit(event);
+  if (!switchTask(processor, selector, 'gate', ext, savedFlags(processor, event))) return false;
+  if (event.errorCode === undefined) return true;
+  const size = (processor.state.get32('trAttributes') & 8) !== 0 ? 4 : 2;
+  const stack = stackOf(processor);
+  const pointer = pushAll(processor, stack, [BigInt(event.errorCode >>> 0)], size, processor.state.get32('cpl'), ext);
+  if (pointer === undefined) return false;
+  setStackPointer(processor, pointer, stack.mask);
   return true;
 }
 

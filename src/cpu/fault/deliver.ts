@@ -4,9 +4,8 @@
  * The processor's part of the cost is charged the same wherever the event goes.
  * Sources: SDM 3A §6.3-6.15, Tables 6-4 and 6-5 (faults during delivery), §6.8.3 (RF), §6.14 (64-bit mode).
  */
-import { Dr6 } from '../../x86/control-registers.ts';
+import { Cr0, Dr7 } from '../../x86/control-registers.ts';
 import { escalation, Vector } from '../../x86/exceptions.ts';
-import { inProtectedMode } from '../mode.ts';
 import { runExit } from '../mmu/second-stage.ts';
 import type { Processor } from '../processor.ts';
 import { type Event, recordedFault } from './event.ts';
@@ -23,9 +22,7 @@ export function deliver(processor: Processor, event: Event): Delivery {
   state.set32('halted', 0);
   state.set32('interruptShadow', 0);
   if (event.vector === Vector.PF && event.kind === 'fault') state.set('cr2', state.get('faultAddress'));
-  if (event.vector === Vector.DB && event.kind === 'trap') {
-    state.set('dr', state.get('dr', 6) | BigInt(Dr6.BS), 6);
-  }
+  if (event.vector === Vector.DB && event.kind !== 'software') enterDebugHandler(processor, event.debug ?? 0);
   processor.charge(event.kind === 'external' ? 'interrupt_delivery' : 'exception_delivery');
 
   const owner = processor.ringZero;
@@ -47,21 +44,33 @@ export function deliver(processor: Processor, event: Event): Delivery {
   return deliverThroughIdt(processor, event);
 }
 
+const BREAKPOINT_HITS = 0xf;
+
+/** B0..B3 say what hit this time, the other bits of DR6 accumulate; GD goes off for the handler (SDM 3B §18.2.3). */
+function enterDebugHandler(processor: Processor, bits: number): void {
+  const { state } = processor;
+  const before = state.get('dr', 6);
+  const kept = (bits & BREAKPOINT_HITS) !== 0 ? before & ~BigInt(BREAKPOINT_HITS) : before;
+  state.set('dr', kept | BigInt(bits), 6);
+  state.set('dr', state.get('dr', 7) & ~BigInt(Dr7.GD), 7);
+}
+
 /** True when the handler was entered; false when delivering faulted, and the fault is recorded. */
 function enterHandler(processor: Processor, event: Event): boolean {
   const { state } = processor;
   if (state.get32('longMode') !== 0) return deliverLong(processor, event);
-  return inProtectedMode(state) ? deliverLegacy(processor, event) : deliverReal(processor, event);
+  return (state.get32('cr0') & Cr0.PE) !== 0 ? deliverLegacy(processor, event) : deliverReal(processor, event);
 }
 
 function deliverThroughIdt(processor: Processor, first: Event): Delivery {
   const { state } = processor;
   let event = first;
   for (;;) {
+    const task = state.get32('trSelector');
     if (enterHandler(processor, event)) return 'delivered';
     const second = recordedFault(processor);
-    // A fault of INT n is one of the instruction: RIP goes back to it.
-    if (event.length !== 0) state.set('rip', rewind(processor, event.length));
+    // A fault of INT n is one of the instruction: RIP goes back to it. One that comes up in a new task belongs to that.
+    if (event.length !== 0 && task === state.get32('trSelector')) state.set('rip', rewind(processor, event.length));
     if (second.vector === Vector.PF) state.set('cr2', state.get('faultAddress'));
     // Interrupts and INT n are benign: whatever follows is handled on its own.
     const isException = event.kind === 'fault' || event.kind === 'trap';

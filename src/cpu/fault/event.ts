@@ -17,6 +17,8 @@ export interface Event {
   readonly errorCode: number | undefined;
   /** Length of the instruction for 'software' and 'icebp', else 0. */
   readonly length: number;
+  /** Bits that a #DB sets in DR6. */
+  readonly debug?: number;
 }
 
 /** The fault that is recorded in the state. */
@@ -30,15 +32,26 @@ export function recordedFault(processor: Processor): Event {
   };
 }
 
+/** #DB before an instruction: a fault, although RIP stays, with the breakpoints of DR6 that it hit. */
+export function breakpointFault(hits: number): Event {
+  return { vector: Vector.DB, kind: 'fault', errorCode: undefined, length: 0, debug: hits };
+}
+
+/** #DB after an instruction: single step, data and I/O breakpoints, as bits of DR6. */
+export function debugTrap(debug: number): Event {
+  return { vector: Vector.DB, kind: 'trap', errorCode: undefined, length: 0, debug };
+}
+
 /**
  * The trap that is recorded in the state after Status.TRAP: `faultAddress` holds the length of the instruction for INT n,
- * INT3, INTO and INT1, and 0 for a #DB that no such instruction raised.
+ * INT3, INTO and INT1. With an error code it is a fault of the task that the instruction switched to.
  */
 export function recordedTrap(processor: Processor): Event {
   const { state } = processor;
+  if (state.get32('faultHasErrorCode') !== 0) return recordedFault(processor);
   const vector = state.get32('faultVector');
   const length = Number(state.get('faultAddress'));
-  const kind = length === 0 ? 'trap' : state.get32('faultErrorCode') === ICEBP ? 'icebp' : 'software';
+  const kind = state.get32('faultErrorCode') === ICEBP ? 'icebp' : 'software';
   return { vector, kind, errorCode: undefined, length };
 }
 
@@ -51,9 +64,6 @@ export function recordTrap(processor: Processor, vector: number, length: number,
   state.set32('faultErrorCode', icebp ? ICEBP : 0);
   state.set('faultAddress', BigInt(length));
 }
-
-/** #DB after an instruction under TF. */
-export const SINGLE_STEP: Event = { vector: Vector.DB, kind: 'trap', errorCode: undefined, length: 0 };
 
 export function externalInterrupt(vector: number): Event {
   return { vector, kind: 'external', errorCode: undefined, length: 0 };

@@ -1,10 +1,10 @@
 /**
- * IRET in long mode and protected mode: pops and checks everything, then commits CS:RIP, RFLAGS and SS:RSP.
- * DEVIATION: no return to virtual-8086 mode, and no task return (NT): both raise #GP(0).
- * Sources: SDM 2A IRET (operation), SDM 3A §6.12.1, §6.14.3, §5.8.6 (nullified segments).
+ * IRET in every mode: pops and checks everything, then commits CS:RIP, RFLAGS and SS:RSP; to virtual-8086 mode the data
+ * segments too. With NT it returns to the task that called this one (not in long mode: #GP(0)).
+ * Sources: SDM 2A IRET (operation), SDM 3A §6.12.1, §6.14.3, §5.8.6 (nullified segments), §7.4, §20.2.5, §20.2.7.
  */
 import { Attribute, descriptorAttributes } from '../../x86/descriptors.ts';
-import { Flag } from '../../x86/eflags.ts';
+import { Flag, IMPLEMENTED_FLAGS } from '../../x86/eflags.ts';
 import { Vector } from '../../x86/exceptions.ts';
 import { Segment } from '../../x86/instruction.ts';
 import { isCanonical } from '../../x86/page-table-entry.ts';
@@ -24,18 +24,26 @@ import {
   setNull,
   setNullStack,
   setSegmentRegister,
+  setVirtual8086Segment,
 } from '../mmu/segmentation.ts';
-import { inProtectedMode, updateMode } from '../mode.ts';
+import { IMPLICIT, readLinear } from '../mmu/system-access.ts';
+import { inProtectedMode, inVirtual8086Mode, updateMode } from '../mode.ts';
 import type { Processor } from '../processor.ts';
-import { writeFlagsMasked } from '../system/flags.ts';
+import { ioPrivilegeLevel, writeFlagsMasked } from '../system/flags.ts';
 import { resync } from '../system/operand.ts';
 import { peekStack, setStackPointer } from '../system/stack.ts';
+import { switchTaskByInstruction } from '../system/task-switch.ts';
 
 export function interruptReturn(processor: Processor, operandSize: 16 | 32 | 64): Status {
   const { state } = processor;
   const bytes = operandSize / 8;
-  if (!inProtectedMode(state)) return realModeReturn(processor, bytes, operandSize);
-  if ((state.get32('rflags') & Flag.NT) !== 0) return processor.faultWithCode(Vector.GP, 0);
+  if (!inProtectedMode(state)) {
+    const sensitive = inVirtual8086Mode(state) && ioPrivilegeLevel(processor) !== 3;
+    return sensitive ? processor.faultWithCode(Vector.GP, 0) : realModeReturn(processor, bytes, operandSize);
+  }
+  if ((state.get32('rflags') & Flag.NT) !== 0) {
+    return state.get32('longMode') !== 0 ? processor.faultWithCode(Vector.GP, 0) : taskReturn(processor);
+  }
   const cpl = state.get32('cpl');
   const from64 = state.get32('codeMode') === 64;
 
@@ -44,8 +52,8 @@ export function interruptReturn(processor: Processor, operandSize: 16 | 32 | 64)
   const flags = cs === undefined ? undefined : peekStack(processor, 2, bytes);
   if (rip === undefined || cs === undefined || flags === undefined) return Status.FAULT;
   const selector = Number(cs & 0xffffn);
-  if ((flags & BigInt(Flag.VM)) !== 0n && cpl === 0 && state.get32('longMode') === 0) {
-    return processor.faultWithCode(Vector.GP, 0);
+  if (operandSize === 32 && (flags & BigInt(Flag.VM)) !== 0n && cpl === 0 && state.get32('longMode') === 0) {
+    return returnToVirtual8086(processor, rip, selector, flags);
   }
 
   const descriptor = checkReturnCode(processor, selector, cpl);
@@ -74,6 +82,43 @@ export function interruptReturn(processor: Processor, operandSize: 16 | 32 | 64)
   writeFlagsMasked(processor, flags, operandSize, Flag.RF);
   commitReturn(processor, selector, newCpl, descriptor, rip, stack, bytes * 3);
   state.set32('nmiBlocked', 0);
+  return resync(processor);
+}
+
+/** Back to the task whose selector the current TSS holds as its link. */
+function taskReturn(processor: Processor): Status {
+  const { state } = processor;
+  const link = readLinear(processor, state.get('trBase') & 0xffff_ffffn, 2, IMPLICIT);
+  if (link === undefined) return Status.FAULT;
+  state.set32('nmiBlocked', 0);
+  return switchTaskByInstruction(processor, Number(link), 'return');
+}
+
+/** EIP, CS and EFLAGS are popped; ESP, SS, ES, DS, FS and GS follow. All flags are loaded, IOPL and VM among them. */
+function returnToVirtual8086(processor: Processor, rip: bigint, cs: number, flags: bigint): Status {
+  const { state } = processor;
+  const rest: bigint[] = [];
+  for (let i = 3; i < 9; i++) {
+    const word = peekStack(processor, i, 4);
+    if (word === undefined) return Status.FAULT;
+    rest.push(word);
+  }
+  if (rip > 0xffffn) return processor.faultWithCode(Vector.GP, 0);
+  const [esp, ss, es, ds, fs, gs] = rest;
+  state.set('rflags', (flags & BigInt(IMPLEMENTED_FLAGS)) | BigInt(Flag.RESERVED_ONE));
+  const selectors: [number, number][] = [
+    [Segment.CS, cs],
+    [Segment.SS, Number(ss & 0xffffn)],
+    [Segment.ES, Number(es & 0xffffn)],
+    [Segment.DS, Number(ds & 0xffffn)],
+    [Segment.FS, Number(fs & 0xffffn)],
+    [Segment.GS, Number(gs & 0xffffn)],
+  ];
+  for (const [segment, selector] of selectors) setVirtual8086Segment(processor, segment, selector);
+  state.set('gpr', esp, Register.RSP);
+  state.set('rip', rip);
+  state.set32('nmiBlocked', 0);
+  updateMode(processor);
   return resync(processor);
 }
 

@@ -4,11 +4,15 @@ import { Vector } from '../../x86/exceptions.ts';
 import type { Processor } from '../processor.ts';
 import type { Event } from './event.ts';
 
-/** A fault sets RF in the saved image, so that the instruction returned to does not hit its breakpoint again. */
+/**
+ * RF is set in the saved image where the instruction returned to has begun: after a fault other than an instruction
+ * breakpoint, and between the elements of a repeated string instruction. So it does not hit its breakpoint again.
+ */
 export function savedFlags(processor: Processor, event: Event): bigint {
-  const flags = processor.state.get('rflags');
-  const isFault = event.kind === 'fault' && event.vector !== Vector.DB;
-  return isFault ? flags | BigInt(Flag.RF) : flags & ~BigInt(Flag.RF);
+  const { state } = processor;
+  const flags = state.get('rflags');
+  const isFault = event.kind === 'fault' && !(event.vector === Vector.DB && event.debug !== undefined);
+  return isFault || state.get('repeatActive') !== 0n ? flags | BigInt(Flag.RF) : flags & ~BigInt(Flag.RF);
 }
 
 /** TF, NT, RF and VM are cleared on entry to a handler, IF too through an interrupt gate. */

@@ -8,6 +8,9 @@ import { AF, CF, OF, PF, SF, STATUS_FLAGS, ZF } from '../flags.ts';
 import { CONDITIONS } from './conditions.ts';
 import { push, setStackPointer } from './stack.ts';
 
+const VM = 0x2_0000n;
+const IOPL = 0x3000n;
+const GENERAL_PROTECTION = 13;
 const RAX = 0;
 const RDX = 2;
 const RSP = 4;
@@ -192,6 +195,12 @@ export const dataTransfer: Family = (define) => {
     k.setRegister(RBP, width, value);
   });
   define('PUSHF PUSHFD PUSHFQ', (k, i) => {
+    if (i.mode !== 64) {
+      // Virtual-8086 mode with IOPL below 3: for the monitor (SDM 3A §20.2.7).
+      const sensitive = k.and(k.readFlags(), k.constant(VM | IOPL));
+      const low = k.ltU(sensitive, k.constant(VM | IOPL));
+      k.when(k.both(k.ne(k.and(sensitive, k.constant(VM)), k.constant(0)), low), () => k.fault(GENERAL_PROTECTION, 0));
+    }
     // RF and VM read as zero.
     push(k, i.operandSize, k.zext(i.operandSize, k.and(k.readFlags(), k.constant(0xfcffffn))));
   });

@@ -99,10 +99,16 @@ export function segmentOf(descriptor: RawDescriptor): SegmentDescriptor {
 /** The unusable segment that a null selector loads. In 64-bit mode a null SS keeps its privilege. */
 const UNUSABLE: SegmentDescriptor = { base: 0n, limit: 0, attributes: 0 };
 
-/** Real-address mode: base from the selector, limit and rights stay (SDM 3A §20.1.1). */
+/** Real-address and virtual-8086 mode: base from the selector, limit and rights stay (SDM 3A §20.1.1). */
 export function loadSegmentRealMode(processor: Processor, segment: number, selector: number): void {
   processor.state.set32('segmentSelector', selector, segment);
   processor.state.set('segmentBase', BigInt(selector << 4), segment);
+}
+
+/** A segment of virtual-8086 mode: 64 KiB from the selector, as data of CPL 3 (SDM 3A §20.2.1). */
+export function setVirtual8086Segment(processor: Processor, segment: number, selector: number): void {
+  const attributes = Attribute.P | (3 << Attribute.DPL_SHIFT) | Attribute.S | Attribute.READ_WRITE | Attribute.ACCESSED;
+  setSegmentRegister(processor, segment, selector, { base: BigInt(selector << 4), limit: 0xffff, attributes });
 }
 
 /**

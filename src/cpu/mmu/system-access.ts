@@ -7,7 +7,9 @@
 import { PAGE_SIZE } from '../../memory/physical-memory.ts';
 import { Vector } from '../../x86/exceptions.ts';
 import { isCanonical } from '../../x86/page-table-entry.ts';
+import { noteDataAccess } from '../breakpoints.ts';
 import type { Processor } from '../processor.ts';
+import { aligned } from './access.ts';
 import { secondStageViolation } from './second-stage.ts';
 import { FAULTED, translateAs, UNMAPPED } from './translate.ts';
 import { throughStages } from './walk.ts';
@@ -47,6 +49,8 @@ export function readLinear(processor: Processor, linear: bigint, size: number, w
   const first = place(processor, linear, Access.READ, who);
   if (first === FAULTED) return undefined;
   const inPage = PAGE_SIZE - Number(linear & 0xfffn);
+  if (!who.implicit) noteDataAccess(processor, linear, size, false);
+  if (size <= inPage && who.user && !aligned(processor, linear, size)) return undefined;
   if (size <= inPage && first >= 0) {
     if (size === 8) return memory.readU64(first);
     if (size === 4) return BigInt(memory.readU32(first));
@@ -55,7 +59,7 @@ export function readLinear(processor: Processor, linear: bigint, size: number, w
   let second = UNMAPPED;
   if (size > inPage) {
     second = place(processor, BigInt.asUintN(64, linear + BigInt(inPage)), Access.READ, who);
-    if (second === FAULTED) return undefined;
+    if (second === FAULTED || (who.user && !aligned(processor, linear, size))) return undefined;
   }
   let value = 0n;
   for (let i = size - 1; i >= 0; i--) {
@@ -72,6 +76,8 @@ export function writeLinear(processor: Processor, linear: bigint, size: number, 
   const first = place(processor, linear, Access.WRITE, who);
   if (first === FAULTED) return false;
   const inPage = PAGE_SIZE - Number(linear & 0xfffn);
+  if (!who.implicit) noteDataAccess(processor, linear, size, true);
+  if (size <= inPage && who.user && !aligned(processor, linear, size)) return false;
   if (size <= inPage && first >= 0) {
     if (size === 8) memory.writeU64(first, BigInt.asUintN(64, value));
     else if (size === 4) memory.writeU32(first, Number(value & 0xffff_ffffn));
@@ -82,7 +88,7 @@ export function writeLinear(processor: Processor, linear: bigint, size: number, 
   let second = UNMAPPED;
   if (size > inPage) {
     second = place(processor, BigInt.asUintN(64, linear + BigInt(inPage)), Access.WRITE, who);
-    if (second === FAULTED) return false;
+    if (second === FAULTED || (who.user && !aligned(processor, linear, size))) return false;
   }
   const bytes = littleEndian(value, size);
   const split = Math.min(size, inPage);
@@ -95,7 +101,8 @@ export function writeLinear(processor: Processor, linear: bigint, size: number, 
 export function probeWrite(processor: Processor, linear: bigint, size: number, who: Privilege): boolean {
   if (place(processor, linear, Access.WRITE, who) === FAULTED) return false;
   const inPage = PAGE_SIZE - Number(linear & 0xfffn);
-  if (size <= inPage) return true;
+  const checked = who.user && size <= 8;
+  if (size <= inPage) return !checked || aligned(processor, linear, size);
   return place(processor, BigInt.asUintN(64, linear + BigInt(inPage)), Access.WRITE, who) !== FAULTED;
 }
 

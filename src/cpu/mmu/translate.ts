@@ -4,6 +4,7 @@
  */
 import { PAGE_SIZE } from '../../memory/physical-memory.ts';
 import { Cr4 } from '../../x86/control-registers.ts';
+import { pageIsWatched } from '../breakpoints.ts';
 import type { Processor } from '../processor.ts';
 import { OFFSET } from '../state.ts';
 import { fillLookup, findHostAddress } from './lookup-table.ts';
@@ -44,7 +45,7 @@ export function translateAs(processor: Processor, linear: bigint, access: Access
   if (walk.machine < 0) return UNMAPPED;
   if (walk.machine < memory.frameCount * PAGE_SIZE) {
     const smap = !user && walk.userPage && (processor.state.u32[CR4] & Cr4.SMAP) !== 0;
-    fillLookup(processor, linear, user, walk, !smap);
+    fillLookup(processor, linear, user, walk, !smap && !pageIsWatched(processor, linear));
   }
   return walk.machine;
 }

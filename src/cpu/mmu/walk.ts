@@ -5,7 +5,8 @@
  *
  * Entries are read as two 32-bit halves and addresses are numbers (below 2^52), because this is the hot part of a miss.
  * Accessed and dirty bits are only set by a walk that succeeds (SDM 3A §4.8 leaves it open for others).
- * DEVIATION: the four PDPTEs of PAE paging are read from memory on each walk, as AMD processors do, not held in registers.
+ * PAE paging: Intel processors hold the four PDPTEs in registers from the load of CR3 on (pdpte.ts); AMD ones read them on
+ * each walk, and so does everything in non-root operation. The model reads the entry either way.
  * Sources: SDM 3A §4.3-4.7 (formats, rights, error codes), §4.8 (accessed and dirty), §28.3.2 (EPT).
  */
 import { Cr0, Cr4, Efer } from '../../x86/control-registers.ts';
@@ -14,6 +15,7 @@ import { PageFaultError } from '../../x86/exceptions.ts';
 import { PteLow } from '../../x86/page-table-entry.ts';
 import type { Processor } from '../processor.ts';
 import { OFFSET } from '../state.ts';
+import { holdsPdptes } from './pdpte.ts';
 import { secondStageViolation } from './second-stage.ts';
 import { Access } from './walk-result.ts';
 
@@ -22,6 +24,7 @@ const CR3 = OFFSET.cr3 >> 2;
 const CR4 = OFFSET.cr4 >> 2;
 const EFER = OFFSET.efer >> 2;
 const RFLAGS = OFFSET.rflags >> 2;
+const PDPTE = OFFSET.pdpte >> 2;
 const LONG_MODE = OFFSET.longMode >> 2;
 
 const { P, RW, US, A, D, PS, G } = PteLow;
@@ -46,7 +49,7 @@ function readLow(processor: Processor, machine: number): number {
  */
 export function throughStages(processor: Processor, guestPhysical: number, write: boolean): number {
   const { secondStages, walk } = processor;
-  let address = guestPhysical;
+  let address = processor.a20Masked ? withoutBit20(guestPhysical) : guestPhysical;
   walk.stageShift = 52;
   walk.stageWritable = true;
   for (const stage of secondStages) {
@@ -63,9 +66,13 @@ export function throughStages(processor: Processor, guestPhysical: number, write
   return address;
 }
 
+function withoutBit20(address: number): number {
+  return Math.floor(address / 2 ** 20) % 2 === 1 ? address - 2 ** 20 : address;
+}
+
 /** Where a paging-structure entry lies; gives the layer below a chance to map it. -1: nowhere, it reads as all ones. */
 function entryAddress(processor: Processor, guestPhysical: number): number {
-  if (processor.secondStages.length === 0) return guestPhysical;
+  if (processor.secondStages.length === 0) return processor.a20Masked ? withoutBit20(guestPhysical) : guestPhysical;
   const machine = throughStages(processor, guestPhysical, false);
   if (machine >= 0) return machine;
   secondStageViolation(processor, guestPhysical, 'read', undefined);
@@ -129,9 +136,11 @@ export function walkTables(processor: Processor, linear: bigint, access: Access,
     walk.entries[at] = entry;
     walk.entryShifts[at] = walk.stageShift;
     walk.levels = at + 1;
-    const entryLow = readLow(processor, entry);
+    const held = level === 3 && !longMode && holdsPdptes(processor);
+    const register = PDPTE + index * 2;
+    const entryLow = held ? u32[register] : readLow(processor, entry);
     if ((entryLow & P) === 0) return fail(processor, 0, access, user, implicit);
-    const entryHigh = readLow(processor, entry < 0 ? entry : entry + 4);
+    const entryHigh = held ? u32[register + 1] : readLow(processor, entry < 0 ? entry : entry + 4);
 
     const large = (entryLow & PS) !== 0 && level > 1 && level < 4;
     let reserved = (entryHigh & reservedHigh) !== 0;

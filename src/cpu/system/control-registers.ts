@@ -11,10 +11,13 @@ import { type Instruction, Segment } from '../../x86/instruction.ts';
 import { Status } from '../engine.ts';
 import { runExit } from '../mmu/second-stage.ts';
 import { dropPage, flushLookup } from '../mmu/lookup-table.ts';
+import { loadPdptes } from '../mmu/pdpte.ts';
 import { updateMode } from '../mode.ts';
 import type { Processor } from '../processor.ts';
 import { type Handler, operandOf, readOperand, resync, setRegister, writeOperand } from './operand.ts';
 
+/** Bits of CR0 whose change loads the PDPTEs again (SDM 3A §4.4.1). */
+const PDPTE_LOADERS = Cr0.CD | Cr0.NW | Cr0.PG;
 const CR0_DEFINED = Cr0.PE | Cr0.MP | Cr0.EM | Cr0.TS | Cr0.ET | Cr0.NE | Cr0.WP | Cr0.AM | Cr0.NW | Cr0.CD | Cr0.PG;
 
 /** CR4 bits of a processor with these features. */
@@ -32,6 +35,7 @@ function cr4Allowed(processor: Processor): number {
   if (features.has('XSAVE')) bits |= Cr4.OSXSAVE;
   if (features.has('SMEP')) bits |= Cr4.SMEP;
   if (features.has('SMAP')) bits |= Cr4.SMAP;
+  if (features.has('PCID')) bits |= Cr4.PCIDE;
   return bits;
 }
 
@@ -48,15 +52,16 @@ export function writeCr0(processor: Processor, value: bigint): boolean {
   const paging = (bits & Cr0.PG) !== 0;
   const bad = value >> 32n !== 0n || (paging && (bits & Cr0.PE) === 0) || ((bits & Cr0.NW) !== 0 && (bits & Cr0.CD) === 0);
   if (bad) return gp(processor);
+  if (!paging && (state.get32('cr4') & Cr4.PCIDE) !== 0) return gp(processor);
   const efer = state.get32('efer');
   const turnsOn = paging && (before & Cr0.PG) === 0;
   if (turnsOn && (efer & Efer.LME) !== 0) {
     const inLongCode = (state.get32('segmentAttributes', Segment.CS) & Attribute.L) !== 0;
     if ((state.get32('cr4') & Cr4.PAE) === 0 || inLongCode) return gp(processor);
   }
-  if (turnsOn && (efer & Efer.LME) === 0 && !pdptesValid(processor, state.get('cr3'), state.get32('cr4'))) {
-    return gp(processor);
-  }
+  const pae = (state.get32('cr4') & Cr4.PAE) !== 0;
+  const loads = pae && paging && (efer & Efer.LMA) === 0 && (efer & Efer.LME) === 0;
+  if (loads && ((before ^ bits) & PDPTE_LOADERS) !== 0 && !loadPdptes(processor, state.get('cr3'))) return gp(processor);
   const turnsOff = !paging && (before & Cr0.PG) !== 0;
   if (turnsOff && state.get32('codeMode') === 64) return gp(processor);
 
@@ -70,12 +75,17 @@ export function writeCr0(processor: Processor, value: bigint): boolean {
   return true;
 }
 
-/** MOV CR3: drops translations that are not global. False: #GP(0). */
-export function writeCr3(processor: Processor, value: bigint): boolean {
+/**
+ * MOV CR3: drops translations that are not global. With CR4.PCIDE bit 63 asks to keep those of the PCID.
+ * DEVIATION: they are dropped all the same: neither the lookup table nor the modelled TLB tells PCIDs apart. False: #GP(0).
+ */
+export function writeCr3(processor: Processor, given: bigint): boolean {
   const { state, cpuid } = processor;
+  const pcide = (state.get32('cr4') & Cr4.PCIDE) !== 0;
+  const value = pcide ? given & ~Cr3.NO_FLUSH : given;
   if (state.get32('longMode') !== 0) {
     if (value >> BigInt(cpuid.physicalAddressBits) !== 0n) return gp(processor);
-  } else if (!pdptesValid(processor, value, state.get32('cr4'))) {
+  } else if (paePaging(processor) && !loadPdptes(processor, value)) {
     return gp(processor);
   }
   state.set('cr3', value);
@@ -94,11 +104,14 @@ export function writeCr4(processor: Processor, value: bigint): boolean {
   if (value >> 32n !== 0n || (bits & ~cr4Allowed(processor)) !== 0) return gp(processor);
   if ((bits & Cr4.PAE) === 0 && state.get32('longMode') !== 0) return gp(processor);
   const changed = before ^ bits;
+  const pcidOn = (changed & bits & Cr4.PCIDE) !== 0;
+  if (pcidOn && (state.get32('longMode') === 0 || (state.get('cr3') & BigInt(Cr3.PCID_MASK)) !== 0n)) return gp(processor);
   const pagingChange = Cr4.PAE | Cr4.PSE | Cr4.PGE | Cr4.SMEP | Cr4.SMAP;
-  const reloads = (changed & (Cr4.PAE | Cr4.PSE | Cr4.PGE | Cr4.SMEP)) !== 0;
-  if (reloads && state.get32('longMode') === 0 && !pdptesValid(processor, state.get('cr3'), bits)) return gp(processor);
+  const paging = (state.get32('cr0') & Cr0.PG) !== 0;
+  const reloads = (changed & (Cr4.PAE | Cr4.PSE | Cr4.PGE | Cr4.SMEP)) !== 0 && (bits & Cr4.PAE) !== 0;
+  if (reloads && paging && state.get32('longMode') === 0 && !loadPdptes(processor, state.get('cr3'))) return gp(processor);
   state.set('cr4', BigInt(bits >>> 0));
-  if ((changed & (Cr4.PAE | Cr4.PSE | Cr4.PGE)) !== 0) flushAll(processor);
+  if ((changed & (Cr4.PAE | Cr4.PSE | Cr4.PGE | Cr4.PCIDE)) !== 0) flushAll(processor);
   else if ((changed & pagingChange) !== 0) flushLookup(processor);
   return true;
 }
@@ -111,19 +124,9 @@ export function invalidatePage(processor: Processor, linear: bigint, large: bool
   processor.translation.flushPage(processor.state.get32('vpid'), page);
 }
 
-/** PAE paging outside long mode: the four PDPTEs are checked when they are loaded (SDM 3A §4.4.1). */
-function pdptesValid(processor: Processor, cr3: bigint, cr4: number): boolean {
-  const { state, memory, cpuid } = processor;
-  const paging = (state.get32('cr0') & Cr0.PG) !== 0;
-  if (!paging || (cr4 & Cr4.PAE) === 0 || processor.secondStages.length !== 0) return true;
-  const table = Number(cr3 & 0xffff_ffe0n);
-  const reserved = 0x1e6n | (~0n << BigInt(cpuid.physicalAddressBits));
-  for (let i = 0; i < 4; i++) {
-    if (table + i * 8 + 7 >= memory.size) continue;
-    const entry = memory.readU64(table + i * 8);
-    if ((entry & 1n) !== 0n && (entry & BigInt.asUintN(64, reserved)) !== 0n) return false;
-  }
-  return true;
+/** PAE paging outside long mode is on. */
+function paePaging({ state }: Processor): boolean {
+  return (state.get32('cr0') & Cr0.PG) !== 0 && (state.get32('cr4') & Cr4.PAE) !== 0 && state.get32('longMode') === 0;
 }
 
 function gp(processor: Processor): false {
@@ -170,8 +173,7 @@ const movToCr: Handler = (processor, instruction) => {
     return resync(processor);
   }
   const before = register === 3 ? 0 : state.get32(register === 0 ? 'cr0' : 'cr4');
-  const written =
-    register === 0 ? writeCr0(processor, value) : register === 4 ? writeCr4(processor, value) : writeCr3(processor, value & ~Cr3.NO_FLUSH);
+  const written = register === 0 ? writeCr0(processor, value) : register === 4 ? writeCr4(processor, value) : writeCr3(processor, value);
   if (!written) return Status.FAULT;
   processor.charge(COST[register]);
   exitForCrWrite(processor, register as 0 | 3 | 4, value, before ^ Number(value & 0xffff_ffffn));
@@ -223,7 +225,7 @@ const movFromDr: Handler = (processor, instruction) => {
 const DR6_WRITABLE = 0xe00fn;
 const DR7_WRITABLE = 0xffff_2bffn;
 
-/** DEVIATION: breakpoints of DR0..DR3 are kept but never hit. */
+/** The lookup table is dropped: which pages it must not hold has changed (breakpoints.ts). */
 const movToDr: Handler = (processor, instruction) => {
   const { state } = processor;
   const register = debugRegister(processor, operandOf(instruction, 0).index);
@@ -234,7 +236,8 @@ const movToDr: Handler = (processor, instruction) => {
   if (register === 6) state.set('dr', (value & DR6_WRITABLE) | BigInt(Dr6.RESET), 6);
   else if (register === 7) state.set('dr', (value & DR7_WRITABLE) | BigInt(Dr7.RESET), 7);
   else state.set('dr', value, register);
-  return Status.CONTINUE;
+  if (register !== 6) flushLookup(processor);
+  return resync(processor);
 };
 
 const lmsw: Handler = (processor, instruction) => {

@@ -19,6 +19,7 @@ import { PROCESSOR_CONTROL_INSTRUCTIONS } from './processor-control.ts';
 import { movFromSegment, movToSegment, popSegment, pushSegment, SEGMENT_INSTRUCTIONS } from './segment-loads.ts';
 import { SEGMENT_QUERY_INSTRUCTIONS } from './segment-queries.ts';
 import { STRING_COMPARISON_INSTRUCTIONS } from './string-comparison.ts';
+import { XSAVE_INSTRUCTIONS } from './xsave.ts';
 import { X87_ENVIRONMENT_INSTRUCTIONS } from './x87-environment.ts';
 
 const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>(
@@ -33,6 +34,7 @@ const HANDLERS: ReadonlyMap<string, Handler> = new Map<string, Handler>(
     SEGMENT_INSTRUCTIONS,
     SEGMENT_QUERY_INSTRUCTIONS,
     STRING_COMPARISON_INSTRUCTIONS,
+    XSAVE_INSTRUCTIONS,
     X87_ENVIRONMENT_INSTRUCTIONS,
   ].flatMap((family) => Object.entries(family)),
 );

@@ -1,6 +1,5 @@
 /**
- * Far JMP, CALL and RET: to a code segment, or through a call gate.
- * DEVIATION: task gates and task state segments as targets raise #GP, in every mode.
+ * Far JMP, CALL and RET: to a code segment, through a call gate, to a task state segment or through a task gate.
  * Sources: SDM 2A CALL, JMP, SDM 2B RET (operation), SDM 3A §5.8 (gates, privilege, stack switching), §5.8.3.1 (64-bit).
  */
 import { Attribute, descriptorAttributes, parseGateDescriptor, SystemType } from '../../x86/descriptors.ts';
@@ -29,6 +28,7 @@ import { inProtectedMode, updateMode } from '../mode.ts';
 import type { Processor } from '../processor.ts';
 import { type Handler, readMemory, resync } from './operand.ts';
 import { peekStack, pushAll, setStackPointer, stackOf } from './stack.ts';
+import { switchTaskByInstruction } from './task-switch.ts';
 
 /** True for operands that name a selector: the row's notation is `ptr16:z` or `m16:v`. */
 export function isFar(instruction: Instruction): boolean {
@@ -61,10 +61,15 @@ function farBranch(call: boolean): Handler {
     const descriptor = readDescriptor(processor, to.selector);
     if (descriptor === undefined) return Status.FAULT;
     const attributes = descriptorAttributes(descriptor.high);
+    const task = (attributes & Attribute.S) === 0 ? taskTarget(processor, to.selector, descriptor) : undefined;
     const status =
-      (attributes & Attribute.S) === 0
-        ? throughGate(processor, to.selector, descriptor, call)
-        : directBranch(processor, instruction, to, descriptor, call);
+      task === 'faulted'
+        ? Status.FAULT
+        : task !== undefined
+          ? switchTaskByInstruction(processor, task, call ? 'call' : 'jump')
+          : (attributes & Attribute.S) === 0
+            ? throughGate(processor, to.selector, descriptor, call)
+            : directBranch(processor, instruction, to, descriptor, call);
     if (status !== Status.FAULT) processor.charge('far_transfer');
     return status;
   };
@@ -135,6 +140,25 @@ function pushLong(
     if (!writeLinear(processor, at(i), bytes, BigInt.asUintN(bytes * 8, word), who)) return undefined;
   }
   return bottom;
+}
+
+/** Selector of the TSS when the target is one or a task gate; undefined when it is neither, or there are no tasks. */
+function taskTarget(processor: Processor, selector: number, raw: RawDescriptor): number | 'faulted' | undefined {
+  const { state } = processor;
+  const type = (raw.high >>> 8) & 15;
+  const isTss = type === SystemType.TSS_AVAILABLE || type === SystemType.TSS16_AVAILABLE;
+  const isBusy = type === SystemType.TSS_BUSY || type === SystemType.TSS16_BUSY;
+  if (state.get32('longMode') !== 0 || !(isTss || isBusy || type === SystemType.TASK_GATE)) return undefined;
+  const dpl = dplOf(raw.high);
+  if (dpl < state.get32('cpl') || dpl < (selector & 3)) {
+    gp(processor, selectorCode(selector));
+    return 'faulted';
+  }
+  if (type !== SystemType.TASK_GATE) return selector;
+  const gate = parseGateDescriptor(raw.low, raw.high);
+  if (gate.present) return gate.selector;
+  processor.faultWithCode(Vector.NP, selectorCode(selector));
+  return 'faulted';
 }
 
 /** Call gate: the selector and offset of the instruction's own target are not used. */

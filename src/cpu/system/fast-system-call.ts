@@ -4,7 +4,7 @@
  * DEVIATION: outside long mode SYSCALL raises #UD on every model; AMD processors have a 32-bit form that nothing uses.
  * Sources: SDM 2B SYSCALL, SYSRET, SYSENTER, SYSEXIT (operation); AMD APM 3 SYSCALL (CSTAR).
  */
-import { Efer } from '../../x86/control-registers.ts';
+import { Cr0, Efer } from '../../x86/control-registers.ts';
 import { Attribute, type SegmentDescriptor } from '../../x86/descriptors.ts';
 import { Flag } from '../../x86/eflags.ts';
 import { Vector } from '../../x86/exceptions.ts';
@@ -96,7 +96,7 @@ const sysenter: Handler = (processor) => {
     owner.owner.sysenter(owner.cpu);
     return resync(processor);
   }
-  if (!inProtectedMode(state) || selector === 0) return processor.faultWithCode(Vector.GP, 0);
+  if ((state.get32('cr0') & Cr0.PE) === 0 || selector === 0) return processor.faultWithCode(Vector.GP, 0);
   processor.charge('sysenter');
   state.set('rflags', state.get('rflags') & ~BigInt(Flag.VM | Flag.IF | Flag.RF));
   const mask = long ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn;

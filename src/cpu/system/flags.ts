@@ -32,5 +32,6 @@ export function writeFlagsMasked(processor: Processor, value: bigint, size: 16 |
   const old = state.get32('rflags');
   const flags = (old & ~mask) | (Number(value & 0xffff_ffffn) & mask) | Flag.RESERVED_ONE;
   state.set('rflags', BigInt(flags >>> 0));
-  if ((flags & (Flag.TF | Flag.IF)) !== 0) processor.breakRun();
+  // The run loop looks at these, and chooses the lookup table by AC.
+  if ((flags & (Flag.TF | Flag.IF | Flag.RF)) !== 0 || ((flags ^ old) & Flag.AC) !== 0) processor.breakRun();
 }

@@ -8,14 +8,22 @@ import { Register } from '../../x86/registers.ts';
 import { Status } from '../engine.ts';
 import { recordTrap } from '../fault/event.ts';
 import { interruptReturn } from '../fault/return.ts';
+import { inVirtual8086Mode } from '../mode.ts';
+import type { Processor } from '../processor.ts';
 import { ioPrivilegeLevel, writeFlags } from './flags.ts';
 import { type Handler, operandOf, readMemory, readOperand, resync } from './operand.ts';
 import { peekStack, setStackPointer } from './stack.ts';
 
+/** In virtual-8086 mode INT n, IRET, PUSHF and POPF, like CLI and STI, are for IOPL 3 only (SDM 3A §20.2.7). */
+function isSensitive(processor: Processor): boolean {
+  return inVirtual8086Mode(processor.state) && ioPrivilegeLevel(processor) !== 3;
+}
+
 /** The instruction is complete; the run loop delivers the event, which checks the gate's DPL. */
-function software(vectorOf: (immediate: bigint) => number, icebp = false): Handler {
+function software(vectorOf: (immediate: bigint) => number, kind: 'INT n' | 'INT3' | 'INT1'): Handler {
   return (processor, instruction) => {
-    recordTrap(processor, vectorOf(instruction.immediate), instruction.length, icebp);
+    if (kind === 'INT n' && isSensitive(processor)) return processor.faultWithCode(Vector.GP, 0);
+    recordTrap(processor, vectorOf(instruction.immediate), instruction.length, kind === 'INT1');
     return Status.TRAP;
   };
 }
@@ -63,6 +71,7 @@ const sti: Handler = (processor) => {
 
 const popf: Handler = (processor, instruction) => {
   const { state } = processor;
+  if (isSensitive(processor)) return processor.faultWithCode(Vector.GP, 0);
   const bytes = instruction.operandSize / 8;
   const flags = peekStack(processor, 0, bytes);
   if (flags === undefined) return Status.FAULT;
@@ -72,9 +81,9 @@ const popf: Handler = (processor, instruction) => {
 };
 
 export const INTERRUPT_INSTRUCTIONS: Readonly<Record<string, Handler>> = {
-  INT: software((immediate) => Number(immediate & 0xffn)),
-  INT3: software(() => Vector.BP),
-  INT1: software(() => Vector.DB, true),
+  INT: software((immediate) => Number(immediate & 0xffn), 'INT n'),
+  INT3: software(() => Vector.BP, 'INT3'),
+  INT1: software(() => Vector.DB, 'INT1'),
   INTO: into,
   BOUND: bound,
   IRET: iret,

@@ -6,11 +6,12 @@ import { Flag } from '../../x86/eflags.ts';
 import { Vector } from '../../x86/exceptions.ts';
 import { type Instruction, Segment } from '../../x86/instruction.ts';
 import { Register } from '../../x86/registers.ts';
+import { notePortAccess } from '../breakpoints.ts';
 import { Status } from '../engine.ts';
 import { exitInsideInstruction } from '../mmu/second-stage.ts';
 import { checkSegment } from '../mmu/segmentation.ts';
 import { checkCanonical, IMPLICIT, privilegeOf, probeWrite, readLinear, writeLinear } from '../mmu/system-access.ts';
-import { inProtectedMode } from '../mode.ts';
+import { inVirtual8086Mode } from '../mode.ts';
 import type { Processor } from '../processor.ts';
 import { ioPrivilegeLevel } from './flags.ts';
 import { type Handler, operandOf, setRegister } from './operand.ts';
@@ -23,7 +24,8 @@ const TSS_IO_MAP_BASE = 0x66;
 /** Whether the current code may use a port. False: #GP(0), or the fault of reading the bitmap, was recorded. */
 export function checkPort(processor: Processor, port: number, size: PortSize): boolean {
   const { state } = processor;
-  if (!inProtectedMode(state) || state.get32('cpl') <= ioPrivilegeLevel(processor)) return true;
+  // Real mode has CPL 0. In virtual-8086 mode the bitmap decides alone, whatever IOPL says.
+  if (!inVirtual8086Mode(state) && state.get32('cpl') <= ioPrivilegeLevel(processor)) return true;
   const limit = state.get32('trLimit');
   const wideTss = (state.get32('trAttributes') & 0x8f) >= 0x89;
   if (wideTss && limit >= TSS_IO_MAP_BASE + 1) {
@@ -48,6 +50,7 @@ function tssAddress(processor: Processor, offset: number): bigint {
 
 /** Reads a port that the code may use. Charges the access, or the exit that it is for a guest. */
 export function readPort(processor: Processor, port: number, size: PortSize): number {
+  notePortAccess(processor, port, size);
   if (processor.control !== undefined) {
     const exit = { reason: 'io' as const, port, size, direction: 'in' as const, value: 2 ** (8 * size) - 1 };
     exitInsideInstruction(processor, exit);
@@ -60,6 +63,7 @@ export function readPort(processor: Processor, port: number, size: PortSize): nu
 }
 
 export function writePort(processor: Processor, port: number, size: PortSize, value: number): void {
+  notePortAccess(processor, port, size);
   if (processor.control !== undefined) {
     exitInsideInstruction(processor, { reason: 'io', port, size, direction: 'out', value });
     return;

@@ -6,16 +6,18 @@
 import { Cr4 } from '../../x86/control-registers.ts';
 import { Flag } from '../../x86/eflags.ts';
 import { Vector } from '../../x86/exceptions.ts';
+import { Segment } from '../../x86/instruction.ts';
+import { isCanonical } from '../../x86/page-table-entry.ts';
 import { Register } from '../../x86/registers.ts';
 import { cpuid } from '../cpuid/model.ts';
 import { Status } from '../engine.ts';
-import { runExit } from '../mmu/second-stage.ts';
+import { flushLookup } from '../mmu/lookup-table.ts';
 import { isLargePage } from '../mmu/page-size.ts';
+import { runExit } from '../mmu/second-stage.ts';
 import { msrExits, readMsr, timestamp, writeMsr } from '../msr.ts';
 import type { Processor } from '../processor.ts';
 import { invalidatePage } from './control-registers.ts';
-import { type Handler, effectiveAddress, resync } from './operand.ts';
-import { Segment } from '../../x86/instruction.ts';
+import { type Handler, effectiveAddress, operandOf, readMemory, readOperand, resync } from './operand.ts';
 
 function setPair(processor: Processor, value: bigint): void {
   processor.state.set('gpr', value & 0xffff_ffffn, Register.RAX);
@@ -153,6 +155,38 @@ const invlpg: Handler = (processor, instruction) => {
   return resync(processor);
 };
 
+const InvpcidType = { ADDRESS: 0, CONTEXT: 1, ALL_WITH_GLOBAL: 2, ALL: 3 } as const;
+const PCID_BITS = 12n;
+
+/**
+ * INVPCID: the type is in the register, PCID and address in memory. A context that is not the current one has nothing in
+ * the lookup table, which knows no PCIDs; the flushes of the modelled TLB are those of the whole.
+ */
+const invpcid: Handler = (processor, instruction) => {
+  const { state } = processor;
+  if (state.get32('cpl') !== 0) return processor.faultWithCode(Vector.GP, 0);
+  const type = readOperand(processor, instruction, operandOf(instruction, 0));
+  const pcid = readMemory(processor, instruction, 8);
+  const linear = pcid === undefined ? undefined : readMemory(processor, instruction, 8, 8);
+  if (type === undefined || pcid === undefined || linear === undefined) return Status.FAULT;
+  const pcide = (state.get32('cr4') & Cr4.PCIDE) !== 0;
+  const single = type === BigInt(InvpcidType.ADDRESS) || type === BigInt(InvpcidType.CONTEXT);
+  const badPcid = single && !pcide && pcid !== 0n;
+  const badAddress = type === BigInt(InvpcidType.ADDRESS) && !isCanonical(linear);
+  if (type > BigInt(InvpcidType.ALL) || pcid >> PCID_BITS !== 0n || badPcid || badAddress) {
+    return processor.faultWithCode(Vector.GP, 0);
+  }
+  if (type === BigInt(InvpcidType.ADDRESS)) invalidatePage(processor, linear, isLargePage(processor, linear));
+  else {
+    flushLookup(processor);
+    const vpid = state.get32('vpid');
+    if (type === BigInt(InvpcidType.ALL_WITH_GLOBAL)) processor.translation.flushAll(vpid);
+    else processor.translation.flushNonGlobal(vpid);
+  }
+  processor.charge('invlpg');
+  return resync(processor);
+};
+
 function privilegedNothing(event: string | undefined): Handler {
   return (processor) => {
     if (processor.state.get32('cpl') !== 0) return processor.faultWithCode(Vector.GP, 0);
@@ -180,28 +214,6 @@ function setAccessControl(on: boolean): Handler {
     return Status.CONTINUE;
   };
 }
-
-function xsaveEnabled(processor: Processor): boolean {
-  return (processor.state.get32('cr4') & Cr4.OSXSAVE) !== 0;
-}
-
-const xgetbv: Handler = (processor) => {
-  if (!xsaveEnabled(processor)) return processor.fault(Vector.UD);
-  if (low32(processor, Register.RCX) !== 0) return processor.faultWithCode(Vector.GP, 0);
-  setPair(processor, processor.state.get('xcr0'));
-  return Status.CONTINUE;
-};
-
-const xsetbv: Handler = (processor) => {
-  if (!xsaveEnabled(processor)) return processor.fault(Vector.UD);
-  const value = getPair(processor);
-  const valid = value === 1n || value === 3n;
-  if (processor.state.get32('cpl') !== 0 || low32(processor, Register.RCX) !== 0 || !valid) {
-    return processor.faultWithCode(Vector.GP, 0);
-  }
-  processor.state.set('xcr0', value);
-  return Status.CONTINUE;
-};
 
 /** DEVIATION: MONITOR and MWAIT do nothing, as if the store had already happened; no model offers them. */
 const monitorWait: Handler = (processor) => {
@@ -239,8 +251,7 @@ export const PROCESSOR_CONTROL_INSTRUCTIONS: Readonly<Record<string, Handler>> =
   MWAIT: monitorWait,
   CLAC: setAccessControl(false),
   STAC: setAccessControl(true),
-  XGETBV: xgetbv,
-  XSETBV: xsetbv,
+  INVPCID: invpcid,
   UD0: undefinedInstruction,
   UD1: undefinedInstruction,
   UD2: undefinedInstruction,

@@ -10,13 +10,14 @@ import { Register } from '../../x86/registers.ts';
 import { Status } from '../engine.ts';
 import { loadSegment } from '../mmu/segmentation.ts';
 import type { Processor } from '../processor.ts';
+import { Shadow } from '../shadow.ts';
 import { type Handler, operandOf, readMemory, readOperand, resync, setRegister, writeMemory } from './operand.ts';
 import { peekStack, pushOne, setStackPointer } from './stack.ts';
 
-/** Ends a load; interrupts wait for one more instruction after one of SS. */
+/** Ends a load; interrupts and debug exceptions wait for one more instruction after one of SS. */
 function loaded(processor: Processor, segment: number): Status {
   if (segment !== Segment.SS) return Status.CONTINUE;
-  processor.state.set32('interruptShadow', 1);
+  processor.state.set32('interruptShadow', Shadow.FRESH | Shadow.BY_SS);
   return resync(processor);
 }
 

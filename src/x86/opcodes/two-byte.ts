@@ -105,8 +105,8 @@ NFx 0F C7 /6 | RDRAND rv | w | reg feature=RDRAND cost=other
 NFx 0F C7 /7 | RDSEED rv | w | reg feature=RDSEED cost=other
 F3 0F C7 /7 | RDPID ry | w | reg f64 feature=RDPID cost=other
 @ cost=alu
-0F 0D /1 | PREFETCHW m8 | - | feature=PREFETCHW
-0F 0D /r | PREFETCH m8 | - | feature=PREFETCHW
+0F 0D /1 | PREFETCHW m8 | -
+0F 0D /r | PREFETCH m8 | -
 0F 18 /0 | PREFETCHNTA m8 | -
 0F 18 /1 | PREFETCHT0 m8 | -
 0F 18 /2 | PREFETCHT1 m8 | -

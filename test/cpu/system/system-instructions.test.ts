@@ -4,6 +4,7 @@ import { WESTMERE, ZEN3 } from '../../../src/cpu/cpuid/models.ts';
 import { Status } from '../../../src/cpu/engine.ts';
 import { setSecondStages } from '../../../src/cpu/mmu/second-stage.ts';
 import { slowLoad } from '../../../src/cpu/mmu/access.ts';
+import { Shadow } from '../../../src/cpu/shadow.ts';
 import { writeFlags } from '../../../src/cpu/system/flags.ts';
 import { checkPort } from '../../../src/cpu/system/ports.ts';
 import type { GuestControl, PlatformCpu } from '../../../src/platform/cpu.ts';
@@ -200,7 +201,7 @@ describe('segment loads', () => {
     const test = longMode();
     test.processor.state.set('gpr', BigInt(KERNEL_DS));
     result(test, '8e d0');
-    expect(test.processor.state.get32('interruptShadow')).toBe(1);
+    expect(test.processor.state.get32('interruptShadow')).toBe(Shadow.FRESH | Shadow.BY_SS);
   });
 
   it('POP FS takes 8 bytes, and PUSH FS gives them back', () => {
