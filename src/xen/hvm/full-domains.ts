@@ -131,7 +131,7 @@ export class FullDomains implements DomainKind {
 
   switchIn(_hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void {
     cpu.charge('xen.schedule');
-    cpu.virtualization?.enter(this.stateOf(vcpu).control);
+    this.#enter(vcpu, cpu);
   }
 
   switchOut(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void {
@@ -221,10 +221,17 @@ export class FullDomains implements DomainKind {
         for (const vcpu of domain.vcpus) this.#createState(hypervisor, vcpu);
         restoreFullDomain(this.of(domain), reader);
         for (const vcpu of domain.vcpus) {
-          if (vcpu.running) hypervisor.cpuOf(vcpu).virtualization?.enter(this.stateOf(vcpu).control);
+          if (vcpu.running) this.#enter(vcpu, hypervisor.cpuOf(vcpu));
         }
       });
     });
+  }
+
+  /** A HLT of host code that has not been taken yet is due before anything else. */
+  #enter(vcpu: Vcpu, cpu: PlatformCpu): void {
+    const { control, halting } = this.stateOf(vcpu);
+    cpu.virtualization?.enter(control);
+    if (halting) cpu.virtualization?.requestBoundary();
   }
 
   #context(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): ExitContext {

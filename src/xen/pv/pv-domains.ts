@@ -129,6 +129,7 @@ export class PvDomains implements DomainKind {
   switchIn(_hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void {
     const state = vcpu.pv as PvVcpu;
     cpu.charge(Cost.schedule);
+    cpu.guestMode?.(state.kernelMode ? 'kernel' : 'user');
     this.parts.tables.flush.loadRoot(cpu, state.kernelMode ? state.guestTable : state.userTable);
   }
 
