@@ -4,6 +4,7 @@
  */
 import { aesHostFunctions } from './aes.ts';
 import { floatHostFunctions } from './float/host-functions.ts';
+import { transcendentalHostFunctions } from './float/transcendental.ts';
 
 export type HostFunctionBody = (a: bigint, b: bigint, c: bigint) => bigint;
 
@@ -12,6 +13,7 @@ const word = (value: bigint): bigint => BigInt.asUintN(64, value);
 
 export const HOST_FUNCTIONS: Readonly<Record<string, HostFunctionBody>> = {
   ...floatHostFunctions(),
+  ...transcendentalHostFunctions(),
   ...aesHostFunctions(),
   /** Quotient of high:low by divisor, high < divisor. */
   div128: (high, low, divisor) => ((high << 64n) | low) / divisor,

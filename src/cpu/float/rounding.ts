@@ -60,7 +60,11 @@ export const roundToFormat = subroutine('float.round', 8, 3, (k, sign, exponent,
         flags.set(k.or(k.constant(X87Flag.OE | X87Flag.PE), k.select(infinite, k.constant(X87Flag.C1), zero)));
       },
       () => {
-        scale.set(k.sub(top, k.constant(BIAS_ADJUSTMENT)));
+        // FSCALE reaches farther than the adjustment: infinity then, and zero below.
+        const adjusted = k.sub(top, k.constant(BIAS_ADJUSTMENT));
+        const beyond = k.ltS(highest, adjusted);
+        scale.set(k.select(beyond, k.add(highest, k.constant(1)), adjusted));
+        significand.set(k.select(beyond, k.constant(TOP_BIT), significand.get()));
         flags.set(k.or(flags.get(), k.constant(X87Flag.OE)));
       },
     );
@@ -76,7 +80,9 @@ export const roundToFormat = subroutine('float.round', 8, 3, (k, sign, exponent,
         flags.set(k.or(inexactFlags(upwards, lost), k.mul(lost, k.constant(X87Flag.UE))));
       },
       () => {
-        scale.set(k.add(top, k.constant(BIAS_ADJUSTMENT)));
+        const adjusted = k.add(top, k.constant(BIAS_ADJUSTMENT));
+        scale.set(adjusted);
+        significand.set(k.select(k.ltS(adjusted, lowest), zero, significand.get()));
         flags.set(k.or(flags.get(), k.constant(X87Flag.UE)));
       },
     );

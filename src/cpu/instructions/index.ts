@@ -24,6 +24,7 @@ import { x87Comparison } from './x87-comparison.ts';
 import { x87Control } from './x87-control.ts';
 import { x87DataTransfer } from './x87-data-transfer.ts';
 import { x87Remainder } from './x87-remainder.ts';
+import { x87Transcendental } from './x87-transcendental.ts';
 
 export function instructionDefinitions(): Definitions {
   const general = [
@@ -49,6 +50,6 @@ export function instructionDefinitions(): Definitions {
     sseDotProduct,
     cipherAndHash,
   ];
-  const x87 = [x87Arithmetic, x87Comparison, x87DataTransfer, x87Control, x87Remainder];
+  const x87 = [x87Arithmetic, x87Comparison, x87DataTransfer, x87Control, x87Remainder, x87Transcendental];
   return collect([...general, ...sse, ...x87]);
 }
