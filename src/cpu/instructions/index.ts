@@ -9,6 +9,9 @@ import { dataTransfer } from './data-transfer.ts';
 import { decimalArithmetic } from './decimal-arithmetic.ts';
 import { flagControl } from './flag-control.ts';
 import { logical } from './logical.ts';
+import { mmxConversion } from './mmx-conversion.ts';
+import { mmxInteger } from './mmx-integer.ts';
+import { mmxDataTransfer } from './mmx-data-transfer.ts';
 import { shiftAndRotate } from './shift-and-rotate.ts';
 import { sseArithmetic } from './sse-arithmetic.ts';
 import { sseComparison } from './sse-comparison.ts';
@@ -50,6 +53,16 @@ export function instructionDefinitions(): Definitions {
     sseDotProduct,
     cipherAndHash,
   ];
-  const x87 = [x87Arithmetic, x87Comparison, x87DataTransfer, x87Control, x87Remainder, x87Transcendental];
+  const x87 = [
+    x87Arithmetic,
+    x87Comparison,
+    x87DataTransfer,
+    x87Control,
+    x87Remainder,
+    x87Transcendental,
+    mmxDataTransfer,
+    mmxInteger,
+    mmxConversion,
+  ];
   return collect([...general, ...sse, ...x87]);
 }

@@ -23,7 +23,7 @@ function freeToRound<V, B>(k: Algebra<V, B>, mxcsr: V): B {
 }
 
 /** A signed word to a float: exact when it is small, else when an inexact result is free. */
-function fromInteger<V, B>(k: Algebra<V, B>, to: ElementWidth, mxcsr: V, word: V): Element<V, B> {
+export function fromInteger<V, B>(k: Algebra<V, B>, to: ElementWidth, mxcsr: V, word: V): Element<V, B> {
   const bound = to === 64 ? 1n << 53n : 1n << 24n;
   const small = k.ltU(k.add(word, k.constant(bound)), k.constant(bound * 2n));
   const value = to === 64 ? k.f64FromInteger(word) : k.f32FromInteger(word);
@@ -31,7 +31,7 @@ function fromInteger<V, B>(k: Algebra<V, B>, to: ElementWidth, mxcsr: V, word: V
 }
 
 /** A float to a signed integer of `to` bits, zero-extended. */
-function toInteger<V, B>(k: Algebra<V, B>, from: ElementWidth, to: ElementWidth, truncate: boolean, mxcsr: V, a: V): Element<V, B> {
+export function toInteger<V, B>(k: Algebra<V, B>, from: ElementWidth, to: ElementWidth, truncate: boolean, mxcsr: V, a: V): Element<V, B> {
   const wide = from === 64 ? a : k.f32ToF64(a);
   const word = k.f64ToInteger(wide, truncate);
   // Below 2^(to - 2): rounding cannot lead out of range.

@@ -7,7 +7,7 @@ import type { Family } from '../definition.ts';
 import { elementsOf, sseDefine, type Vector, vectorOf, vectorOperation, writeVector } from './sse-state.ts';
 
 // biome-ignore format: a table reads better in columns of its own.
-const DIRECT: readonly (readonly [string, SimdOperation])[] = [
+export const DIRECT: readonly (readonly [string, SimdOperation])[] = [
   ['PADDB', 'i8x16.add'], ['PADDW', 'i16x8.add'], ['PADDD', 'i32x4.add'], ['PADDQ', 'i64x2.add'],
   ['PSUBB', 'i8x16.sub'], ['PSUBW', 'i16x8.sub'], ['PSUBD', 'i32x4.sub'], ['PSUBQ', 'i64x2.sub'],
   ['PADDSB', 'i8x16.add_sat_s'], ['PADDSW', 'i16x8.add_sat_s'], ['PADDUSB', 'i8x16.add_sat_u'], ['PADDUSW', 'i16x8.add_sat_u'],
@@ -73,7 +73,7 @@ function shiftArithmetic(width: 16 | 32): Definition {
 }
 
 /** Bits 31:16 of eight 32-bit products. */
-function highWords<V, B>(k: Algebra<V, B>, low: Vector<V>, high: Vector<V>): Vector<V> {
+export function highWords<V, B>(k: Algebra<V, B>, low: Vector<V>, high: Vector<V>): Vector<V> {
   const words = [...elementsOf(k, 32, low), ...elementsOf(k, 32, high)];
   return vectorOf(
     k,
@@ -83,16 +83,38 @@ function highWords<V, B>(k: Algebra<V, B>, low: Vector<V>, high: Vector<V>): Vec
 }
 
 /** Sum of the eight bytes of a word. */
-function byteSum<V, B>(k: Algebra<V, B>, word: V): V {
+export function byteSum<V, B>(k: Algebra<V, B>, word: V): V {
   const even = k.constant(0x00ff_00ff_00ff_00ffn);
   const pairs = k.add(k.and(word, even), k.and(k.shr(word, k.constant(8)), even));
   return k.shr(k.mul(pairs, k.constant(ONES[16])), k.constant(48));
 }
 
-function saturated<V, B>(k: Algebra<V, B>, value: V): V {
+export function saturated<V, B>(k: Algebra<V, B>, value: V): V {
   const low = k.constant(-0x8000);
   const high = k.constant(0x7fff);
   return k.select(k.ltS(value, low), low, k.select(k.ltS(high, value), high, value));
+}
+
+/** PSIGN: a with the sign of b, zero for zero. */
+export function withSign<V, B>(k: Algebra<V, B>, width: Width, a: V, b: V): V {
+  const zero = k.constant(0);
+  const signed = k.sext(width, b);
+  const negated = k.select(k.ltS(signed, zero), k.sub(zero, a), a);
+  return k.select(k.eq(b, zero), zero, negated);
+}
+
+/** PMADDUBSW of one word: unsigned bytes of a, signed bytes of b. */
+export function multiplyAddBytes<V, B>(k: Algebra<V, B>, a: V, b: V): V {
+  const c8 = k.constant(8);
+  const low = k.mul(k.zext(8, a), k.sext(8, b));
+  const high = k.mul(k.shr(a, c8), k.sext(8, k.shr(b, c8)));
+  return saturated(k, k.add(low, high));
+}
+
+/** PMULHRSW of one word. */
+export function multiplyHighRounded<V, B>(k: Algebra<V, B>, a: V, b: V): V {
+  const product = k.mul(k.sext(16, a), k.sext(16, b));
+  return k.shr(k.add(k.shr(product, k.constant(14)), k.constant(1)), k.constant(1));
 }
 
 /** PHADDW and its kin: neighbours of the destination, then of the source. */
@@ -167,12 +189,7 @@ export const sseInteger: Family = (plain) => {
     });
     define(
       `PSIGN${suffix}`,
-      byElement(width, (k, a, b) => {
-        const zero = k.constant(0);
-        const signed = k.sext(width, b);
-        const negated = k.select(k.ltS(signed, zero), k.sub(zero, a), a);
-        return k.select(k.eq(b, zero), zero, negated);
-      }),
+      byElement(width, (k, a, b) => withSign(k, width, a, b)),
     );
   }
   define('PHADDW', horizontal(16, false, false));
@@ -183,19 +200,11 @@ export const sseInteger: Family = (plain) => {
   define('PHSUBSW', horizontal(16, true, true));
   define(
     'PMADDUBSW',
-    byElement(16, (k, a, b) => {
-      const c8 = k.constant(8);
-      const low = k.mul(k.zext(8, a), k.sext(8, b));
-      const high = k.mul(k.shr(a, c8), k.sext(8, k.shr(b, c8)));
-      return saturated(k, k.add(low, high));
-    }),
+    byElement(16, (k, a, b) => multiplyAddBytes(k, a, b)),
   );
   define(
     'PMULHRSW',
-    byElement(16, (k, a, b) => {
-      const product = k.mul(k.sext(16, a), k.sext(16, b));
-      return k.shr(k.add(k.shr(product, k.constant(14)), k.constant(1)), k.constant(1));
-    }),
+    byElement(16, (k, a, b) => multiplyHighRounded(k, a, b)),
   );
 
   // SSE4.1.

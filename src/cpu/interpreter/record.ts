@@ -89,7 +89,7 @@ export function writeRecord(view: DataView, at: number, i: Instruction, handler:
  */
 export function handlerKey(i: Instruction): string {
   let key = `${i.row.id}.${i.operandSize}.${i.addressSize}.${i.mode === 64 ? 64 : 32}${i.repeat}`;
-  for (const operand of i.operands) key += `.${operand.kind[0]}${operand.width}`;
+  for (const operand of i.operands) key += `.${operand.kind.slice(0, 2)}${operand.width}`;
   // POP to memory depends on whether the address is based on RSP.
   if (i.row.mnemonic === 'POP' && i.memory?.base === 4) key += '.rsp';
   return key;
