@@ -27,5 +27,6 @@ export const commands: readonly CommandEntry[] = [
     describe: 'run golden instruction vectors on the engines',
     load: () => import('./vectors.ts'),
   },
+  { command: 'fuzz', describe: 'Compare generated programs on the engines and the host processor', load: () => import('./fuzz.ts') },
   { command: 'run <image>', describe: 'Run one guest in one stack', load: () => import('./run.ts') },
 ];

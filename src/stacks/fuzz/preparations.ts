@@ -165,7 +165,8 @@ export function prepare(unit: UnitBuilder, shape: Shape): Preparation {
     case 'FXRSTOR64':
       unit.raw(0xd9, 0xe5);
       unit.atAddress(mnemonic === 'FXRSTOR64' ? [0x48, 0x0f, 0xae] : [0x0f, 0xae], 0, LARGE_AREA);
-      return { address: LARGE_AREA, defines: X87_CONDITIONS, after: clearFxPointers };
+      clearFxPointers(unit);
+      return { address: LARGE_AREA, defines: X87_CONDITIONS };
     case 'FNSTENV':
       return { address: LARGE_AREA, operandSizes: [32], after: clearPointers };
     case 'FNSAVE':
@@ -174,7 +175,8 @@ export function prepare(unit: UnitBuilder, shape: Shape): Preparation {
     case 'FRSTOR':
       unit.raw(0xd9, 0xe5);
       unit.atAddress(mnemonic === 'FLDENV' ? [0xd9] : [0xdd], 6, LARGE_AREA);
-      return { address: LARGE_AREA, operandSizes: [32], defines: X87_CONDITIONS, after: clearPointers };
+      clearPointers(unit);
+      return { address: LARGE_AREA, operandSizes: [32], defines: X87_CONDITIONS };
     case 'FLDCW':
       return { contents: [x87Control(choices, oneIn(choices, 8))] };
     case 'FBLD':
@@ -194,8 +196,8 @@ export function prepare(unit: UnitBuilder, shape: Shape): Preparation {
   function transfer(builder: UnitBuilder, { opcode }: Shape): Preparation {
     const ahead = 1 + choices.below(3);
     if (opcode.endsWith('/3') || opcode.endsWith('/5')) {
-      // Far, through memory: 32-bit offsets only, since AMD has no others.
-      return { ahead, operandSizes: [32], contents: ['target', mode === 64 ? 0x33 : 0x23] };
+      // Far, through memory: offsets of 32 bits; AMD has no longer ones, whatever REX.W says.
+      return { ahead, operandSizes: mode === 64 ? [32, 64] : [32], contents: ['target', mode === 64 ? 0x33 : 0x23] };
     }
     if (opcode.endsWith('cp')) return { ahead, operandSizes: [32], immediates: [0x23n] };
     if (opcode[0] !== 'F') return { ahead };

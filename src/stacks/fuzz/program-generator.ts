@@ -27,6 +27,7 @@ export class ProgramGenerator {
   readonly classes: readonly RowClass[];
   private readonly body: readonly RowClass[];
   private readonly last: readonly RowClass[];
+  private readonly ending: readonly RowClass[];
   private readonly decoder: Decoder;
   private readonly compare: number;
   private readonly examine: number;
@@ -39,6 +40,7 @@ export class ProgramGenerator {
     const any = chosen.some(({ place }) => place === 'body') ? chosen : this.classes;
     this.body = any.filter(({ place }) => place === 'body');
     this.last = chosen.filter(({ place }) => place !== 'never');
+    this.ending = chosen.filter(({ place }) => place === 'last');
     this.decoder = new Decoder(model.features);
     this.compare = this.idOf('39 /r');
     this.examine = this.idOf('D9 E5');
@@ -77,7 +79,8 @@ export class ProgramGenerator {
       if (unit !== undefined) addDefined(unit);
     }
     let approximation: Approximation | undefined;
-    const final = this.drawClass(context, this.last, own);
+    const ending = this.ending.length > 0 && oneIn(choices, 2);
+    const final = this.drawClass(context, ending ? this.ending : this.last, own);
     const unit = final === undefined ? undefined : drawUnit(context, final.row, true);
     if (final !== undefined && unit !== undefined && (unit.effects.reads & mask) === 0) {
       add(unit);

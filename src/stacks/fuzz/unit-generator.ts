@@ -72,7 +72,7 @@ function attemptUnit({ mode, choices, decoder }: UnitContext, row: EncodedRow, w
   let memory: Addressing | undefined;
   let addressSize: 16 | 32 | 64 = mode;
   if (hasMemory || offset) {
-    if (oneIn(choices, 12) && encoding.addressSizes === 112) addressSize = mode === 64 ? 32 : 16;
+    if (oneIn(choices, 12) && encoding.addressSizes === 112 && preparation.address === undefined) addressSize = mode === 64 ? 32 : 16;
     const address = preparation.address ?? drawAddress(choices, row, width, addressSize, wild);
     storeContents(unit, address, preparation);
     memory = offset ? { form: 'absolute', address } : drawAddressing(unit, address, addressSize, wild && preparation.address === undefined);
@@ -93,7 +93,7 @@ function attemptUnit({ mode, choices, decoder }: UnitContext, row: EncodedRow, w
     memory,
     reg: preparation.reg ?? drawSegment(row, choices) ?? choices.below(registerCount(regClass)),
     rm: preparation.rm ?? choices.below(registerCount(rmClass)),
-    vvvv: choices.below(count),
+    vvvv: encoding.operands.some(({ source }) => source === Source.VEX_VVVV) ? choices.below(count) : 0,
     immediates: preparation.immediates ?? [integer(choices), integer(choices)],
     plainRex: oneIn(choices, 8),
   };
@@ -186,7 +186,7 @@ function drawAddressing(unit: UnitBuilder, address: number, addressSize: 16 | 32
   const displacement = pick(choices, [0, choices.below(256) - 128, choices.below(256) - 128, choices.below(0x20000) - 0x10000]);
   if (wild && mode === 64 && addressSize === 64 && oneIn(choices, 8)) {
     unit.loadWide(base, pick(choices, NON_CANONICAL));
-    return { form: 'registers', base, index: -1, scale: 0, displacement };
+    return { form: 'registers', base, index: -1, scale: 0, displacement: 0 };
   }
   if (way < 5) {
     unit.load(base, address - displacement);
