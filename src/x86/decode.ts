@@ -77,6 +77,7 @@ export class Decoder {
   private segment = -1;
   private addressSize: 16 | 32 | 64 = 64;
   private vvvv = 0;
+  private vvvvNamed = false;
 
   // What follows the opcode.
   private opcode = 0;
@@ -187,6 +188,7 @@ export class Decoder {
         if (mode !== 64) this.rex = 0; // REX.W is ignored by the general-register rows, the others read as 1s
         this.hasRex = true;
         this.vvvv = (~last >> 3) & (mode === 64 ? 15 : 7);
+        this.vvvvNamed = (last & 0x78) !== 0x78;
         this.prefixKind = VEX_PREFIX_KIND[last & 3] as number;
         if (this.position >= this.limit) return this.outOfBytes();
         opcode = bytes[this.position++] as number;
@@ -215,6 +217,8 @@ export class Decoder {
     if (row === undefined) return 'undefined';
     const encoding = row.encoding;
     if (lock && (!row.lockable || this.modrm >= 0xc0)) return 'undefined';
+    // A VEX.vvvv that names no operand must be 1111b (SDM 2A §2.3.5.6).
+    if (encoding.vex && this.vvvvNamed && !encoding.operands.some(({ source }) => source === Source.VEX_VVVV)) return 'undefined';
 
     if (candidates.hasModrm) {
       if (this.modrm < 0xc0 && !encoding.anyMod && !this.readMemory()) return this.outOfBytes();

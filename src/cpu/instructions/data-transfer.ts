@@ -177,13 +177,14 @@ export const dataTransfer: Family = (define) => {
     k.probeStore(width, 'SS', at(k.sub(frame, steps)));
     k.probeStore(8, 'SS', at(newTop));
     const oldBase = k.register(RBP);
+    // Pushed first: the frame pointers that are copied may lie where it goes.
+    k.store(width, 'SS', at(frame), k.zext(width, oldBase));
     for (let n = 1; n < 31; n++) {
       k.when(k.ltU(k.constant(n), level), () => {
         const value = k.load(width, 'SS', at(k.sub(oldBase, k.constant(n * bytes))));
         k.store(width, 'SS', at(k.sub(frame, k.constant(n * bytes))), value);
       });
     }
-    k.store(width, 'SS', at(frame), k.zext(width, oldBase));
     k.when(k.ne(level, k.constant(0)), () => k.store(width, 'SS', at(k.sub(frame, steps)), k.zext(width, frame)));
     k.setRegister(RBP, width, k.zext(width, frame));
     setStackPointer(k, newTop);

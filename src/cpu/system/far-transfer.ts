@@ -26,7 +26,7 @@ import {
 import { checkCanonical, IMPLICIT, privilegeOf, probeWrite, readLinear, writeLinear } from '../mmu/system-access.ts';
 import { inProtectedMode, updateMode } from '../mode.ts';
 import type { Processor } from '../processor.ts';
-import { type Handler, readMemory, resync } from './operand.ts';
+import { farOffsetBytes, type Handler, readMemory, resync } from './operand.ts';
 import { peekStack, pushAll, setStackPointer, stackOf } from './stack.ts';
 import { switchTaskByInstruction } from './task-switch.ts';
 
@@ -41,7 +41,7 @@ function target(processor: Processor, instruction: Instruction): { selector: num
   if (instruction.memory === undefined) {
     return { selector: instruction.immediate2 & 0xffff, offset: BigInt.asUintN(instruction.operandSize, instruction.immediate) };
   }
-  const bytes = instruction.operandSize / 8;
+  const bytes = farOffsetBytes(processor, instruction);
   const offset = readMemory(processor, instruction, bytes);
   const selector = offset === undefined ? undefined : readMemory(processor, instruction, 2, bytes);
   return offset === undefined || selector === undefined ? undefined : { selector: Number(selector), offset };

@@ -114,3 +114,8 @@ export function resync(processor: Processor): Status {
   processor.breakRun();
   return Status.RESYNC;
 }
+
+/** Bytes of the offset of a far pointer in memory: AMD's processors have none of 64 bits and ignore REX.W (APM 3 CALL, JMP, LDS). */
+export function farOffsetBytes({ cpuid }: Processor, { operandSize }: Instruction): number {
+  return operandSize === 64 && cpuid.vendor === 'AuthenticAMD' ? 4 : operandSize / 8;
+}

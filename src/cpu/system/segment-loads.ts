@@ -11,7 +11,7 @@ import { Status } from '../engine.ts';
 import { loadSegment } from '../mmu/segmentation.ts';
 import type { Processor } from '../processor.ts';
 import { Shadow } from '../shadow.ts';
-import { type Handler, operandOf, readMemory, readOperand, resync, setRegister, writeMemory } from './operand.ts';
+import { farOffsetBytes, type Handler, operandOf, readMemory, readOperand, resync, setRegister, writeMemory } from './operand.ts';
 import { peekStack, pushOne, setStackPointer } from './stack.ts';
 
 /** Ends a load; interrupts and debug exceptions wait for one more instruction after one of SS. */
@@ -40,11 +40,12 @@ export const movFromSegment: Handler = (processor, instruction) => {
   return Status.CONTINUE;
 };
 
-/** A 32-bit push of a selector leaves the upper half of the stack word, as processors do (SDM 2B PUSH). */
+/** A 32-bit push of a selector leaves the upper half of the stack word on Intel's processors (SDM 2B PUSH), not on AMD's. */
 export const pushSegment: Handler = (processor, instruction) => {
   const selector = BigInt(processor.state.get32('segmentSelector', operandOf(instruction, 0).index));
   const bytes = instruction.operandSize / 8;
-  return pushOne(processor, selector, bytes, instruction.operandSize === 32 ? 2 : bytes) ? Status.CONTINUE : Status.FAULT;
+  const short = instruction.operandSize === 32 && processor.cpuid.vendor !== 'AuthenticAMD';
+  return pushOne(processor, selector, bytes, short ? 2 : bytes) ? Status.CONTINUE : Status.FAULT;
 };
 
 export const popSegment: Handler = (processor, instruction) => {
@@ -63,7 +64,7 @@ export const popSegment: Handler = (processor, instruction) => {
 /** LDS, LES, LSS, LFS, LGS: offset, then selector. */
 function farLoad(segment: number): Handler {
   return (processor, instruction) => {
-    const bytes = instruction.operandSize / 8;
+    const bytes = farOffsetBytes(processor, instruction);
     const offset = readMemory(processor, instruction, bytes);
     if (offset === undefined) return Status.FAULT;
     const selector = readMemory(processor, instruction, 2, bytes);
