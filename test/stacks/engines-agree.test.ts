@@ -29,6 +29,7 @@ describe.each(['baseline', 'pv'] as const)('the benchmark guest on %s', (stack) 
     expect(reference.cycles).toBe(interpreted.cycles);
     expect(reference.instructions).toBe(interpreted.instructions);
     expect(reference.stateHash).toBe(interpreted.stateHash);
+    expect(reference.repetitions).toEqual(interpreted.repetitions);
   });
 
   it('accounts for every twelfth of a cycle of each repetition', () => {

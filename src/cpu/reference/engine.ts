@@ -41,9 +41,13 @@ export class ReferenceEngine implements Engine {
     const start = state.get('rip');
     state.set('cycles', state.get('cycles') + BigInt(this.costs.of(instruction)));
     state.set('rip', start + BigInt(instruction.length));
+    // Counted before it is executed, as on every engine: who looks on the way (the ledger) sees the same.
+    state.set('instructions', state.get('instructions') + 1n);
     const status = this.evaluate(processor, instruction);
-    if (status === Status.FAULT || status === Status.REPEAT) state.set('rip', start);
-    else state.set('instructions', state.get('instructions') + 1n);
+    if (status === Status.FAULT || status === Status.REPEAT) {
+      state.set('rip', start);
+      state.set('instructions', state.get('instructions') - 1n);
+    }
     return status;
   }
 
