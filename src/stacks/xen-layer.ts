@@ -107,8 +107,8 @@ function observerOf(observer: StackObserver, layer: number, shutDown: XenLayerOp
       },
     }),
     operation: (vcpu, name) => {
-      observer.operation?.({ layer, domain: vcpu.domain.id, vcpu: vcpu.id, name });
       if (name.startsWith(EXIT)) observer.exit?.({ layer, domain: vcpu.domain.id, reason: name.slice(EXIT.length) });
+      else observer.operation?.({ layer, domain: vcpu.domain.id, vcpu: vcpu.id, name });
     },
     domainShutdown: (domain, code, crash) => shutDown?.(domain.id, code, crash),
     event: (domain, port, merged) => observer.event?.({ layer, domain: domain.id, port, detail: merged ? 'merged' : '' }),
