@@ -92,7 +92,7 @@ const sum = subroutine('f80.sum', 7, 3, (k, aSign, aExponent, aSignificand, bSig
   k.when(
     k.eq(high.get(), zero),
     () => result.set(cancelled(k, control)),
-    () => result.set(k.call(pack, sign, scale.get(), high.get(), low.get(), control)),
+    () => result.set(pack(k, sign, scale.get(), high.get(), low.get(), control)),
   );
   return result.get();
 });
@@ -103,7 +103,7 @@ const product = subroutine('f80.product', 5, 3, (k, sign, exponent, a, b, contro
   const top = k.shr(high, k.constant(63));
   const places = k.xor(top, k.constant(1));
   const h = k.or(k.shl(high, places), k.and(k.shr(low, k.constant(63)), places));
-  return k.call(pack, sign, k.add(exponent, top), h, k.shl(low, places), control);
+  return pack(k, sign, k.add(exponent, top), h, k.shl(low, places), control);
 });
 
 /** (sign, exponent of a - exponent of b, significands, control). */
@@ -119,7 +119,7 @@ const quotient = subroutine('f80.quotient', 5, 3, (k, sign, exponent, a, b, cont
   const other = k.sub(b, rest);
   const above = k.select(k.ltU(rest, other), zero, k.constant(TOP_BIT));
   const sticky = k.word(k.both(k.ne(rest, zero), k.ne(rest, other)));
-  return k.call(pack, sign, k.sub(exponent, less), q, k.select(k.eq(rest, zero), zero, k.or(above, sticky)), control);
+  return pack(k, sign, k.sub(exponent, less), q, k.select(k.eq(rest, zero), zero, k.or(above, sticky)), control);
 });
 
 type Words<V> = { readonly significand: V; readonly signExponent: V };
@@ -237,7 +237,7 @@ function addition(name: string, subtracts: boolean): Subroutine {
               const significand = k.or(a.significand, b.significand);
               const sign = k.select(aIs('ZERO'), b.signExponent, a.signExponent);
               const [m, e] = k.call(normalize, significand, sign);
-              set(k.call(pack, signOf(k, sign), e, m, zero, control));
+              set(pack(k, signOf(k, sign), e, m, zero, control));
             },
           ),
       );
@@ -317,7 +317,7 @@ export const squareRoot = subroutine('f80.squareRoot', 3, 3, (k, significand, si
               const even = k.word(k.eq(k.and(e, k.constant(1)), zero));
               const low = k.shl(k.and(m, even), k.constant(63));
               const [root, rest] = k.call(squareRootWide, k.shr(m, even), low);
-              const [s, se, flags] = k.call(pack, zero, k.sar(e, k.constant(1)), root, rest, control);
+              const [s, se, flags] = pack(k, zero, k.sar(e, k.constant(1)), root, rest, control);
               result.set([s, se, k.or(flags, k.select(is('DENORMAL'), k.constant(X87Flag.DE), zero))]);
             },
           ),

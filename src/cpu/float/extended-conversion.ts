@@ -17,10 +17,11 @@ import {
   normalize,
   NumberClass,
   QUIET_BIT,
+  type Result,
   resultVariable,
   signOf,
 } from './extended-format.ts';
-import { roundSignificand, roundToFormat, X87Flag } from './rounding.ts';
+import { inexactFlags, rounded, roundSignificand, roundToFormat, X87Flag } from './rounding.ts';
 import { shiftRightJam } from './wide.ts';
 
 export interface ShortFormat {
@@ -55,6 +56,24 @@ function widening({ width, fractionBits, bias }: ShortFormat) {
 }
 export const fromSingle = widening(SINGLE);
 export const fromDouble = widening(DOUBLE);
+
+/** As {@link fromSingle} and {@link fromDouble}, normal numbers in line. */
+export function widen<V, B>(k: Computation<V, B>, format: ShortFormat, bits: V): Result<V> {
+  const { width, fractionBits, bias } = format;
+  const exponent = k.and(k.shr(bits, k.constant(fractionBits)), k.constant(2 * bias + 1));
+  const result = resultVariable(k);
+  k.when(
+    k.ltU(k.sub(exponent, k.constant(1)), k.constant(2 * bias)),
+    () => {
+      const fraction = k.shr(k.shl(bits, k.constant(64 - fractionBits)), k.constant(1));
+      const sign = k.and(k.shr(bits, k.constant(width - 16)), k.constant(0x8000));
+      const scale = k.add(exponent, k.constant(BIAS - bias));
+      result.set([k.or(fraction, k.constant(INTEGER_BIT)), k.or(sign, scale), k.constant(0)]);
+    },
+    () => result.set(k.call(width === 32 ? fromSingle : fromDouble, bits)),
+  );
+  return result.get();
+}
 
 /** Signed word -> register. */
 export const fromInteger = subroutine('f80.fromInteger', 1, 2, (k, word) => {
@@ -94,9 +113,9 @@ function narrowing({ width, fractionBits, bias }: ShortFormat) {
         const [m, e] = k.call(normalize, significand, signExponent);
         const sign = signOf(k, signExponent);
         const dropped = k.constant(63 - fractionBits);
-        const [rounded, scale, raised] = k.call(roundToFormat, sign, e, m, zero, dropped, k.constant(1 - bias), k.constant(bias), control);
-        const biased = k.select(k.ltS(rounded, zero), k.add(scale, k.constant(bias)), zero);
-        bits.set(k.or(signBit, k.or(k.shl(biased, exponentAt), fractionOf(rounded))));
+        const [nearby, scale, raised] = k.call(roundToFormat, sign, e, m, zero, dropped, k.constant(1 - bias), k.constant(bias), control);
+        const biased = k.select(k.ltS(nearby, zero), k.add(scale, k.constant(bias)), zero);
+        bits.set(k.or(signBit, k.or(k.shl(biased, exponentAt), fractionOf(nearby))));
         flags.set(raised);
       },
       () =>
@@ -115,6 +134,35 @@ function narrowing({ width, fractionBits, bias }: ShortFormat) {
 export const toSingle = narrowing(SINGLE);
 export const toDouble = narrowing(DOUBLE);
 
+/** As {@link toSingle} and {@link toDouble}, numbers that are normal in both formats in line. */
+export function narrow<V, B>(k: Computation<V, B>, format: ShortFormat, significand: V, signExponent: V, control: V): [V, V] {
+  const { width, fractionBits, bias } = format;
+  const zero = k.constant(0);
+  const exponent = k.sub(exponentOf(k, signExponent), k.constant(BIAS - bias));
+  // The highest binade left out: rounding could lead out of it.
+  const normal = k.both(k.ltS(significand, zero), k.ltU(k.sub(exponent, k.constant(1)), k.constant(2 * bias - 1)));
+  const bits = k.variable(zero);
+  const flags = k.variable(zero);
+  k.when(
+    normal,
+    () => {
+      const sign = signOf(k, signExponent);
+      const [nearby, up, inexact] = rounded(k, sign, significand, zero, k.constant(63 - fractionBits), control);
+      const carry = k.word(k.eq(nearby, zero));
+      const fraction = k.shr(k.shl(nearby, k.constant(1)), k.constant(64 - fractionBits));
+      const magnitude = k.or(k.shl(k.add(exponent, carry), k.constant(fractionBits)), fraction);
+      bits.set(k.or(k.shl(sign, k.constant(width - 1)), magnitude));
+      flags.set(inexactFlags(k, up, inexact));
+    },
+    () => {
+      const [slow, raised] = k.call(width === 32 ? toSingle : toDouble, significand, signExponent, control);
+      bits.set(slow);
+      flags.set(raised);
+    },
+  );
+  return [bits.get(), flags.get()];
+}
+
 /**
  * (register, control) -> magnitude of the number rounded to an integer, 1 if there is none below 2^64, flags (PE, C1).
  * The magnitude of what is no number or too large means nothing.
@@ -129,9 +177,9 @@ export const toMagnitude = subroutine('f80.toMagnitude', 3, 3, (k, significand, 
   const flags = k.variable(zero);
   k.when(k.negate(none), () => {
     const [high, low] = k.call(shiftRightJam, significand, zero, places);
-    const [rounded, up, inexact] = k.call(roundSignificand, signOf(k, signExponent), high, low, zero, control);
-    magnitude.set(rounded);
-    flags.set(k.or(k.mul(inexact, k.constant(X87Flag.PE)), k.mul(up, k.constant(X87Flag.C1))));
+    const [nearby, up, inexact] = k.call(roundSignificand, signOf(k, signExponent), high, low, zero, control);
+    magnitude.set(nearby);
+    flags.set(inexactFlags(k, up, inexact));
   });
   return [magnitude.get(), k.word(none), flags.get()];
 });

@@ -5,7 +5,7 @@
  */
 import type { Computation } from '../algebra.ts';
 import { subroutine } from '../subroutine.ts';
-import { roundToFormat, X87Flag } from './rounding.ts';
+import { inexactFlags, rounded, roundToFormat, X87Flag } from './rounding.ts';
 
 export const BIAS = 16383;
 export const LOWEST_EXPONENT = 1 - BIAS;
@@ -62,13 +62,29 @@ const packTo = subroutine('f80.packTo', 6, 3, (k, sign, exponent, high, low, dro
   return [significand, k.or(k.shl(sign, k.constant(15)), biased), flags];
 });
 
-/** (sign, exponent, high, low, control) -> register and flags, rounded to the precision of PC (control bits 9:8). */
-export const pack = subroutine('f80.pack', 5, 3, (k, sign, exponent, high, low, control) => {
+/**
+ * Rounds to the precision of PC (control bits 9:8): register and flags. In line, for routines that end with it: results
+ * in the range of normal numbers, whatever the masks are, need nothing else.
+ */
+export function pack<V, B>(k: Computation<V, B>, sign: V, exponent: V, high: V, low: V, control: V): Result<V> {
+  const zero = k.constant(0);
   const precision = k.and(control, k.constant(0x300));
-  const double = k.select(k.eq(precision, k.constant(0x200)), k.constant(11), k.constant(0));
-  const dropped = k.select(k.eq(precision, k.constant(0)), k.constant(40), double);
-  return k.call(packTo, sign, exponent, high, low, dropped, control);
-});
+  const double = k.select(k.eq(precision, k.constant(0x200)), k.constant(11), zero);
+  const dropped = k.select(k.eq(precision, zero), k.constant(40), double);
+  const [nearby, up, inexact] = rounded(k, sign, high, low, dropped, control);
+  const carried = k.eq(nearby, zero);
+  const biased = k.add(k.add(exponent, k.constant(BIAS)), k.word(carried));
+  const result = resultVariable(k);
+  k.when(
+    k.ltU(k.sub(biased, k.constant(1)), k.constant(EXPONENT_MASK - 1)),
+    () => {
+      const significand = k.select(carried, k.constant(INTEGER_BIT), nearby);
+      result.set([significand, k.or(k.shl(sign, k.constant(15)), biased), inexactFlags(k, up, inexact)]);
+    },
+    () => result.set(k.call(packTo, sign, exponent, high, low, dropped, control)),
+  );
+  return result.get();
+}
 
 /** As {@link pack}, to all 64 bits whatever PC says. */
 export const packFull = subroutine('f80.packFull', 5, 3, (k, sign, exponent, high, low, control) =>

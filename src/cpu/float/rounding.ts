@@ -6,6 +6,7 @@
  * Control and flags are in the places of the x87 control and status words.
  * Sources: SDM 1 §4.8.4 (rounding), §4.9.1.5 (tininess after rounding), §8.5.4-8.5.6 (masked and unmasked responses).
  */
+import type { Computation } from '../algebra.ts';
 import { subroutine } from '../subroutine.ts';
 import { shiftRightJam } from './wide.ts';
 
@@ -19,8 +20,11 @@ const TOP_BIT = 1n << 63n;
 /** Added to or taken from the exponent for handlers of unmasked underflow and overflow (SDM 1 §8.5.4, §8.5.5). */
 const BIAS_ADJUSTMENT = 24576;
 
-/** (sign, high, low, bits dropped, control) -> (significand, 0 when it carried out; 1 when rounded up; 1 when inexact). */
-export const roundSignificand = subroutine('float.roundSignificand', 5, 3, (k, sign, high, low, dropped, control) => {
+/**
+ * Rounds a significand: (0 when it carried out; 1 when rounded up; 1 when inexact). In line, for routines that end with
+ * it; {@link roundSignificand} is the same as a subroutine.
+ */
+export function rounded<V, B>(k: Computation<V, B>, sign: V, high: V, low: V, dropped: V, control: V): [V, V, V] {
   const zero = k.constant(0);
   const one = k.constant(1);
   const fraction = k.or(k.shl(high, k.sub(zero, dropped)), k.word(k.ne(low, zero)));
@@ -32,7 +36,17 @@ export const roundSignificand = subroutine('float.roundSignificand', 5, 3, (k, s
   const away = k.both(k.eq(rounding, k.sub(k.constant(RoundingControl.UP), sign)), inexact);
   const up = k.word(k.either(k.both(k.eq(rounding, zero), nearest), away));
   return [k.shl(k.add(kept, up), dropped), up, k.word(inexact)];
-});
+}
+
+/** Flags of a rounding. */
+export function inexactFlags<V, B>(k: Computation<V, B>, up: V, inexact: V): V {
+  return k.or(k.shl(inexact, k.constant(5)), k.shl(up, k.constant(9)));
+}
+
+/** (sign, high, low, bits dropped, control), as {@link rounded}. */
+export const roundSignificand = subroutine('float.roundSignificand', 5, 3, (k, sign, high, low, dropped, control) =>
+  rounded(k, sign, high, low, dropped, control),
+);
 
 /**
  * (sign, exponent, high, low, bits dropped, lowest and highest exponent, control) -> (significand, exponent, flags).
@@ -40,15 +54,13 @@ export const roundSignificand = subroutine('float.roundSignificand', 5, 3, (k, s
  */
 export const roundToFormat = subroutine('float.round', 8, 3, (k, sign, exponent, high, low, dropped, lowest, highest, control) => {
   const zero = k.constant(0);
-  const inexactFlags = (up: typeof sign, inexact: typeof sign) =>
-    k.or(k.mul(inexact, k.constant(X87Flag.PE)), k.mul(up, k.constant(X87Flag.C1)));
   const masked = (flag: number) => k.ne(k.and(control, k.constant(flag)), zero);
-  const [rounded, up, inexact] = k.call(roundSignificand, sign, high, low, dropped, control);
-  const carried = k.eq(rounded, zero);
-  const significand = k.variable(k.select(carried, k.constant(TOP_BIT), rounded));
+  const [nearby, up, inexact] = k.call(roundSignificand, sign, high, low, dropped, control);
+  const carried = k.eq(nearby, zero);
+  const significand = k.variable(k.select(carried, k.constant(TOP_BIT), nearby));
   const top = k.add(exponent, k.word(carried));
   const scale = k.variable(top);
-  const flags = k.variable(inexactFlags(up, inexact));
+  const flags = k.variable(inexactFlags(k, up, inexact));
   k.when(k.ltS(highest, top), () => {
     k.when(
       masked(X87Flag.OE),
@@ -65,7 +77,8 @@ export const roundToFormat = subroutine('float.round', 8, 3, (k, sign, exponent,
         const beyond = k.ltS(highest, adjusted);
         scale.set(k.select(beyond, k.add(highest, k.constant(1)), adjusted));
         significand.set(k.select(beyond, k.constant(TOP_BIT), significand.get()));
-        flags.set(k.or(flags.get(), k.constant(X87Flag.OE)));
+        const lost = k.select(beyond, k.constant(X87Flag.PE | X87Flag.C1), zero);
+        flags.set(k.or(flags.get(), k.or(lost, k.constant(X87Flag.OE))));
       },
     );
   });
@@ -77,7 +90,7 @@ export const roundToFormat = subroutine('float.round', 8, 3, (k, sign, exponent,
         const [denormal, upwards, lost] = k.call(roundSignificand, sign, h, l, dropped, control);
         significand.set(denormal);
         scale.set(lowest);
-        flags.set(k.or(inexactFlags(upwards, lost), k.mul(lost, k.constant(X87Flag.UE))));
+        flags.set(k.or(inexactFlags(k, upwards, lost), k.mul(lost, k.constant(X87Flag.UE))));
       },
       () => {
         const adjusted = k.add(top, k.constant(BIAS_ADJUSTMENT));

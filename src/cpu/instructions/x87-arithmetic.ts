@@ -2,35 +2,47 @@
  * Basic arithmetic of the x87 unit (SDM 1 §8.3.5): FADD, FSUB, FMUL, FDIV with their reversed, popping and integer forms,
  * and what works on ST(0) alone: FSQRT, FRNDINT, FABS, FCHS.
  */
+import type { Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
 import { add, divide, multiply, squareRoot, subtract } from '../float/extended-arithmetic.ts';
 import { roundToInteger } from '../float/extended-conversion.ts';
 import { resultVariable } from '../float/extended-format.ts';
 import { subroutine, type Subroutine } from '../subroutine.ts';
-import { finish, raise, readMemory, readStack, stackUnderflow, writeStack, x87Define } from './x87-state.ts';
+import {
+  commit,
+  fromMemory,
+  MEMORY_FORMATS,
+  type MemoryFormat,
+  raise,
+  readStack,
+  stackRegister,
+  stackUnderflow,
+  writeStack,
+  x87Define,
+} from './x87-state.ts';
 
 /** (i of a, i of b, i of the destination, registers to pop). */
 function onRegisters(name: string, operation: Subroutine): Subroutine {
   return subroutine(`x87.${name}`, 4, 0, (k, aIndex, bIndex, to, pops) => {
-    const [a, aSign, aEmpty] = k.call(readStack, aIndex);
-    const [b, bSign, bEmpty] = k.call(readStack, bIndex);
+    const [a, aSign, aEmpty] = stackRegister(k, aIndex);
+    const [b, bSign, bEmpty] = stackRegister(k, bIndex);
     const result = resultVariable(k);
     k.when(
       k.ne(k.or(aEmpty, bEmpty), k.constant(0)),
       () => result.set(stackUnderflow(k)),
       () => result.set(k.call(operation, a, aSign, b, bSign, k.field('fpuControl'))),
     );
-    const [significand, signExponent, flags] = result.get();
-    k.call(finish, flags, to, significand, signExponent, pops);
+    commit(k, result.get(), to, pops);
     return [];
   });
 }
 
-/** (memory operand as a register, DENORMAL_SOURCE or 0, 1 when it is the first operand): with ST(0). */
-function withMemory(name: string, operation: Subroutine): Subroutine {
-  return subroutine(`x87.${name}.memory`, 4, 0, (k, m, mSign, denormal, reversed) => {
+/** (memory operand: bits, or an integer as a word; 1 when it is the first operand): with ST(0). */
+function withMemory(name: string, operation: Subroutine, format: MemoryFormat): Subroutine {
+  return subroutine(`x87.${name}.${format}`, 2, 0, (k, bits, reversed) => {
     const zero = k.constant(0);
-    const [s, sSign, empty] = k.call(readStack, zero);
+    const [m, mSign, denormal] = fromMemory(k, format, bits);
+    const [s, sSign, empty] = stackRegister(k, zero);
     const result = resultVariable(k);
     k.when(
       k.ne(empty, zero),
@@ -42,8 +54,7 @@ function withMemory(name: string, operation: Subroutine): Subroutine {
         result.set(k.call(operation, ...first, ...second, k.or(k.field('fpuControl'), denormal)));
       },
     );
-    const [significand, signExponent, flags] = result.get();
-    k.call(finish, flags, zero, significand, signExponent, zero);
+    commit(k, result.get(), zero, zero);
     return [];
   });
 }
@@ -59,8 +70,7 @@ function onTop(name: string, operation: Subroutine): Subroutine {
       () => result.set(stackUnderflow(k)),
       () => result.set(k.call(operation, a, aSign, k.field('fpuControl'))),
     );
-    const [significand, signExponent, flags] = result.get();
-    k.call(finish, flags, zero, significand, signExponent, zero);
+    commit(k, result.get(), zero, zero);
     return [];
   });
 }
@@ -76,13 +86,13 @@ export const x87Arithmetic: Family = (plain) => {
   const define = x87Define(plain);
   for (const [name, operation, hasReverse] of OPERATIONS) {
     const registers = onRegisters(name, operation);
-    const memory = withMemory(name, operation);
+    const [single, double, integer] = MEMORY_FORMATS.map((format) => withMemory(name, operation, format));
     for (const reversed of hasReverse ? [false, true] : [false]) {
       const mnemonic = `${name}${reversed ? 'R' : ''}`;
       define(`F${mnemonic} F${mnemonic}P`, (k, i) => {
         const [to, from] = i.operands;
         if (to.kind === 'memory') {
-          k.call(memory, ...readMemory(k, to, false), k.constant(reversed ? 1 : 0));
+          k.call(to.width === 32 ? single : double, k.read(to), k.constant(reversed ? 1 : 0));
           return;
         }
         // The first operand is the destination, the second for reversed forms.
@@ -91,7 +101,8 @@ export const x87Arithmetic: Family = (plain) => {
         k.call(registers, a, b, k.stackIndex(to), pops);
       });
       define(`FI${mnemonic}`, (k, i) => {
-        k.call(memory, ...readMemory(k, i.operands[0], true), k.constant(reversed ? 1 : 0));
+        const [operand] = i.operands;
+        k.call(integer, k.sext(operand.width as Width, k.read(operand)), k.constant(reversed ? 1 : 0));
       });
     }
   }

@@ -4,21 +4,36 @@
  */
 import type { Algebra, Definition } from '../algebra.ts';
 import type { Family } from '../definition.ts';
-import { DECIMAL_INDEFINITE, fromDecimal, loaded, toDecimal, toDouble, toInteger, toSingle } from '../float/extended-conversion.ts';
+import {
+  DECIMAL_INDEFINITE,
+  DOUBLE,
+  fromDecimal,
+  loaded,
+  narrow,
+  type ShortFormat,
+  SINGLE,
+  toDecimal,
+  toInteger,
+  widen,
+} from '../float/extended-conversion.ts';
 import { INDEFINITE, resultVariable } from '../float/extended-format.ts';
 import { X87Flag } from '../float/rounding.ts';
 import { subroutine } from '../subroutine.ts';
 import {
-  finish,
+  commit,
   moveTop,
   pop,
   push,
+  pushed,
   raise,
+  raised,
   raiseKeepingC1,
   raiseStoring,
   readMemory,
   readStack,
+  setRegister,
   setStatus,
+  stackRegister,
   stackUnderflow,
   writeStack,
   x87Define,
@@ -47,41 +62,66 @@ const pushConstant = subroutine('x87.pushConstant', 3, 0, (k, significand, signE
   return [];
 });
 
+/** (bits): pushes a number in short format. */
+const pushFloat = (format: ShortFormat) =>
+  subroutine(`x87.pushF${format.width}`, 1, 0, (k, bits) => {
+    const [significand, signExponent, denormal] = widen(k, format, bits);
+    const special = k.eq(k.and(signExponent, k.constant(0x7fff)), k.constant(0x7fff));
+    k.when(
+      k.either(special, k.ne(denormal, k.constant(0))),
+      () => void k.call(push, ...k.call(loaded, significand, signExponent, denormal)),
+      () => pushed(k, significand, signExponent, k.constant(0)),
+    );
+    return [];
+  });
+const pushSingle = pushFloat(SINGLE);
+const pushDouble = pushFloat(DOUBLE);
+
 /** (i): pushes a copy of ST(i). */
 const pushCopy = subroutine('x87.pushCopy', 1, 0, (k, i) => {
-  const [significand, signExponent, empty] = k.call(readStack, i);
+  const [significand, signExponent, empty] = stackRegister(k, i);
   const isEmpty = k.ne(empty, k.constant(0));
   const m = k.select(isEmpty, k.constant(INDEFINITE.significand), significand);
   const s = k.select(isEmpty, k.constant(INDEFINITE.signExponent), signExponent);
-  k.call(push, m, s, k.select(isEmpty, k.constant(UNDERFLOW), k.constant(0)));
+  pushed(k, m, s, k.select(isEmpty, k.constant(UNDERFLOW), k.constant(0)));
   return [];
 });
 
 /** (i, registers to pop): stores ST(0) in ST(i). */
 const copyTo = subroutine('x87.copyTo', 2, 0, (k, i, pops) => {
-  const [significand, signExponent, empty] = k.call(readStack, k.constant(0));
+  const [significand, signExponent, empty] = stackRegister(k, k.constant(0));
   const isEmpty = k.ne(empty, k.constant(0));
   const m = k.select(isEmpty, k.constant(INDEFINITE.significand), significand);
   const s = k.select(isEmpty, k.constant(INDEFINITE.signExponent), signExponent);
-  k.call(finish, k.select(isEmpty, k.constant(UNDERFLOW), k.constant(0)), i, m, s, pops);
+  commit(k, [m, s, k.select(isEmpty, k.constant(UNDERFLOW), k.constant(0))], i, pops);
+  return [];
+});
+
+/** (i): FSTP that raises nothing: an empty ST(0) leaves ST(i) as it is. The manuals do not list it. */
+const copyUnchecked = subroutine('x87.copyUnchecked', 1, 0, (k, i) => {
+  const zero = k.constant(0);
+  const [significand, signExponent, empty] = k.call(readStack, zero);
+  k.when(k.eq(empty, zero), () => void k.call(writeStack, i, significand, signExponent));
+  setStatus(k, X87Flag.C1, zero);
+  k.call(pop, k.constant(1));
   return [];
 });
 
 /** -> bits, 1 when nothing is to be stored. */
-const storing = (name: string, conversion: typeof toSingle, indefinite: bigint) =>
-  subroutine(`x87.store${name}`, 0, 2, (k) => {
-    const [significand, signExponent, empty] = k.call(readStack, k.constant(0));
+const storing = (format: ShortFormat, indefinite: bigint) =>
+  subroutine(`x87.storeF${format.width}`, 0, 2, (k) => {
+    const [significand, signExponent, empty] = stackRegister(k, k.constant(0));
     const bits = k.variable(k.constant(indefinite));
     const flags = k.variable(k.constant(UNDERFLOW));
     k.when(k.eq(empty, k.constant(0)), () => {
-      const [converted, raised] = k.call(conversion, significand, signExponent, k.field('fpuControl'));
+      const [converted, raised] = narrow(k, format, significand, signExponent, k.field('fpuControl'));
       bits.set(converted);
       flags.set(raised);
     });
-    return [bits.get(), ...k.call(raiseStoring, flags.get())];
+    return [bits.get(), raised(k, raiseStoring, flags.get())];
   });
-const storeSingle = storing('F32', toSingle, 0xffc0_0000n);
-const storeDouble = storing('F64', toDouble, 0xfff8_0000_0000_0000n);
+const storeSingle = storing(SINGLE, 0xffc0_0000n);
+const storeDouble = storing(DOUBLE, 0xfff8_0000_0000_0000n);
 
 /** (RC bits to set, lowest integer of the format) -> integer as a word, 1 when nothing is to be stored. */
 const storeInteger = subroutine('x87.storeInteger', 2, 2, (k, rounding, lowest) => {
@@ -125,16 +165,17 @@ const storeExtended = subroutine('x87.storeF80', 0, 3, (k) => {
 /** (i): exchanges ST(0) and ST(i). */
 const exchange = subroutine('x87.exchange', 1, 0, (k, i) => {
   const zero = k.constant(0);
-  const [a, aSign, aEmpty] = k.call(readStack, zero);
-  const [b, bSign, bEmpty] = k.call(readStack, i);
-  const [ended] = k.call(raise, k.select(k.eq(k.or(aEmpty, bEmpty), zero), zero, k.constant(UNDERFLOW)));
+  const [a, aSign, aEmpty] = stackRegister(k, zero);
+  const [b, bSign, bEmpty] = stackRegister(k, i);
+  const ended = raised(k, raise, k.select(k.eq(k.or(aEmpty, bEmpty), zero), zero, k.constant(UNDERFLOW)));
   k.when(k.eq(ended, zero), () => {
     const fill = (empty: typeof a, significand: typeof a, signExponent: typeof a) => [
       k.select(k.ne(empty, zero), k.constant(INDEFINITE.significand), significand),
       k.select(k.ne(empty, zero), k.constant(INDEFINITE.signExponent), signExponent),
     ];
-    k.call(writeStack, i, ...fill(aEmpty, a, aSign));
-    k.call(writeStack, zero, ...fill(bEmpty, b, bSign));
+    const [first, second] = [fill(aEmpty, a, aSign), fill(bEmpty, b, bSign)];
+    setRegister(k, i, first[0], first[1]);
+    setRegister(k, zero, second[0], second[1]);
   });
   return [];
 });
@@ -215,7 +256,7 @@ export const x87DataTransfer: Family = (plain) => {
     const [operand] = i.operands;
     if (operand.kind === 'x87') k.call(pushCopy, k.stackIndex(operand));
     else if (operand.width === 80) k.call(push, ...read80(k), k.constant(0));
-    else k.call(push, ...k.call(loaded, ...readMemory(k, operand, false)));
+    else k.call(operand.width === 32 ? pushSingle : pushDouble, k.read(operand));
   });
   define('FILD', (k, i) => void k.call(push, ...readMemory(k, i.operands[0], true)));
   define('FBLD', (k) => void k.call(push, ...k.call(fromDecimal, ...read80(k)), k.constant(0)));
@@ -237,7 +278,8 @@ export const x87DataTransfer: Family = (plain) => {
     };
   };
   define('FST', float(false));
-  define('FSTP FSTPNCE', float(true));
+  define('FSTP', float(true));
+  define('FSTPNCE', (k, i) => void k.call(copyUnchecked, k.stackIndex(i.operands[0])));
   const integer = (rounding: number, pops: boolean): Definition =>
     storeShort((k, width) => k.call(storeInteger, k.constant(rounding), k.constant(1n << BigInt(width - 1))), pops);
   define('FIST', integer(0, false));

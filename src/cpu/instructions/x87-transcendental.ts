@@ -8,10 +8,11 @@ import { X87Flag } from '../float/rounding.ts';
 import { subroutine, type Subroutine } from '../subroutine.ts';
 import { finish, isFull, moveTop, raise, readStack, setStatus, stackUnderflow, writeStack, x87Define } from './x87-state.ts';
 
-/** Exponents from 63 up, infinity and NaNs left out: too large to be reduced. */
-function outOfRange<V, B>(k: Computation<V, B>, signExponent: V): B {
+/** Exponents from 63 up, infinity, NaNs and unsupported encodings left out: too large to be reduced. */
+function outOfRange<V, B>(k: Computation<V, B>, significand: V, signExponent: V): B {
   const exponent = k.and(signExponent, k.constant(0x7fff));
-  return k.ltU(k.sub(exponent, k.constant(0x3fff + 63)), k.constant(0x7fff - 0x3fff - 63));
+  const large = k.ltU(k.sub(exponent, k.constant(0x3fff + 63)), k.constant(0x7fff - 0x3fff - 63));
+  return k.both(large, k.ltS(significand, k.constant(0)));
 }
 
 const ONE = [INTEGER_BIT, 0x3fff] as const;
@@ -22,7 +23,7 @@ function onTop(name: string, operation: Subroutine, limited: boolean): Subroutin
     const zero = k.constant(0);
     const [a, aSign, empty] = k.call(readStack, zero);
     const isEmpty = k.ne(empty, zero);
-    const tooLarge = limited ? k.both(k.negate(isEmpty), outOfRange(k, aSign)) : k.ne(zero, zero);
+    const tooLarge = limited ? k.both(k.negate(isEmpty), outOfRange(k, a, aSign)) : k.ne(zero, zero);
     k.when(
       tooLarge,
       () => setStatus(k, C2 | X87Flag.C1, k.constant(C2)),
@@ -50,7 +51,7 @@ function pushing(name: string, first: Subroutine, second: Subroutine | undefined
     const isEmpty = k.ne(empty, zero);
     const full = isFull(k);
     k.when(
-      k.both(k.negate(k.either(isEmpty, full)), outOfRange(k, aSign)),
+      k.both(k.negate(k.either(isEmpty, full)), outOfRange(k, a, aSign)),
       () => setStatus(k, C2 | X87Flag.C1, k.constant(C2)),
       () => {
         const x = resultVariable(k);
