@@ -91,6 +91,8 @@ export class Processor {
     this.cpuid = options.cpuid;
     // MXCSR.MM exists with misaligned SSE mode only (APM 2 §4.2.2).
     this.state.set('mxcsrMask', this.cpuid.features.has('MISALIGNSSE') ? 0x2ffffn : 0xffffn);
+    // EMMS clears TOP on AMD's processors, as every MMX instruction does on all.
+    this.state.set('emmsKeeps', this.cpuid.vendor === 'AuthenticAMD' ? 0xc7ffn : 0xffffn);
     this.peers = options.peers ?? [];
     this.peers.push(this);
   }

@@ -119,6 +119,7 @@ const FIELDS = [
   // Floating point.
   ['mxcsr', 'u64', 1], // 32 bits; a word, so that definitions read it as a field
   ['mxcsrMask', 'u64', 1], // bits that MXCSR has, by CPUID model
+  ['emmsKeeps', 'u64', 1], // bits of the x87 status word that EMMS leaves, by CPUID model
   // As for MXCSR, words of 64 bits.
   ['fpuControl', 'u64', 1],
   ['fpuStatus', 'u64', 1], // TOP in bits 13:11
@@ -167,6 +168,7 @@ export const TRANSIENT_FIELDS: ReadonlySet<FieldName> = new Set<FieldName>([
   'segmentCheck',
   'stackMask',
   'mxcsrMask',
+  'emmsKeeps',
 ]);
 
 /**

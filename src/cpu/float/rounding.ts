@@ -95,8 +95,9 @@ export const roundToFormat = subroutine('float.round', 8, 3, (k, sign, exponent,
       () => {
         const adjusted = k.add(top, k.constant(BIAS_ADJUSTMENT));
         scale.set(adjusted);
-        significand.set(k.select(k.ltS(adjusted, lowest), zero, significand.get()));
-        flags.set(k.or(flags.get(), k.constant(X87Flag.UE)));
+        const below = k.ltS(adjusted, lowest);
+        significand.set(k.select(below, zero, significand.get()));
+        flags.set(k.or(k.select(below, k.constant(X87Flag.PE), flags.get()), k.constant(X87Flag.UE)));
       },
     );
   });

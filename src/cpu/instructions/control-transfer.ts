@@ -56,5 +56,7 @@ export const controlTransfer: Family = (define) => {
     k.setRegister(RCX, width, count);
     k.when(taken, () => k.jump(target));
   });
-  define('NOP ENDBR64 ENDBR32 PAUSE PREFETCHNTA PREFETCHT0 PREFETCHT1 PREFETCHT2 PREFETCHW LFENCE MFENCE SFENCE CLFLUSH', () => {});
+  define('NOP ENDBR64 ENDBR32 PAUSE PREFETCHNTA PREFETCHT0 PREFETCHT1 PREFETCHT2 PREFETCHW LFENCE MFENCE SFENCE', () => {});
+  // A line of the cache is checked as for a load (SDM 2A CLFLUSH).
+  define('CLFLUSH', (k, i) => void k.read(i.operands[0]));
 };

@@ -94,5 +94,6 @@ export const mmxDataTransfer: Family = (plain) => {
   plain('EMMS', (k) => {
     checkMmx(k);
     k.setField('fpuTag', 0, k.constant(0));
+    k.setField('fpuStatus', 0, k.and(k.field('fpuStatus'), k.field('emmsKeeps')));
   });
 };

@@ -68,7 +68,9 @@ const SYSRET_FLAGS = 0x3c7fd7n;
 
 const sysret: Handler = (processor, instruction) => {
   const { state } = processor;
-  if ((state.get32('efer') & Efer.SCE) === 0 || state.get32('codeMode') !== 64) return processor.fault(Vector.UD);
+  // Intel knows it in 64-bit mode only.
+  const exists = state.get32('codeMode') === 64 || processor.cpuid.vendor === 'AuthenticAMD';
+  if ((state.get32('efer') & Efer.SCE) === 0 || !exists) return processor.fault(Vector.UD);
   if (state.get32('cpl') !== 0) return processor.faultWithCode(Vector.GP, 0);
   const to64 = instruction.operandSize === 64;
   const target = state.get('gpr', Register.RCX);

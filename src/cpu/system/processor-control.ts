@@ -229,6 +229,10 @@ const rdpid: Handler = (processor, instruction) => {
 
 const nothing: Handler = () => Status.CONTINUE;
 
+/** A line of the cache is checked as for a load (SDM 2A CLWB, CLFLUSHOPT). */
+const flushLine: Handler = (processor, instruction) =>
+  readMemory(processor, instruction, 1) === undefined ? Status.FAULT : Status.CONTINUE;
+
 export const PROCESSOR_CONTROL_INSTRUCTIONS: Readonly<Record<string, Handler>> = {
   CPUID: cpuidInstruction,
   RDMSR: rdmsr,
@@ -242,8 +246,8 @@ export const PROCESSOR_CONTROL_INSTRUCTIONS: Readonly<Record<string, Handler>> =
   INVD: privilegedNothing('wbinvd'),
   WBINVD: privilegedNothing('wbinvd'),
   WBNOINVD: privilegedNothing('wbinvd'),
-  CLWB: nothing,
-  CLFLUSHOPT: nothing,
+  CLWB: flushLine,
+  CLFLUSHOPT: flushLine,
   PREFETCH: nothing,
   VMCALL: vmcall,
   VMMCALL: vmcall,

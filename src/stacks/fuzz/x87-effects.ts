@@ -14,7 +14,7 @@ export const X87_CONDITIONS = C0 | C1 | C2 | C3;
 const DEFINING =
   /^(FU?COM(P|PP)?|FICOMP?|FTST|FXAM|FPREM1?|FNINIT|FLDENV|FRSTOR|FXRSTOR(64)?)$/;
 const READING = /^(FNSTSW|FNSTENV|FNSAVE|FXSAVE(64)?)$/;
-const UNTOUCHED = /^(FNSTCW|FNSTSW|FNSTENV|FXSAVE(64)?|WAIT|EMMS)$/;
+const UNTOUCHED = /^(FNSTCW|FNSTSW|FNSTENV|FXSAVE(64)?|FU?COMIP?)$/;
 const ALL_UNDEFINED = /^(FNCLEX|FLDCW|FFREEP?|FNOP|FNENI|FNDISI|FNSETPM)$/;
 
 /** Adds what an x87 instruction does to the condition codes. */
@@ -27,6 +27,7 @@ export function withX87(effects: FlagEffects, mnemonic: string): FlagEffects {
   if (DEFINING.test(mnemonic) || mnemonic === 'FNSAVE') return { ...effects, reads: effects.reads | reads, defines: effects.defines | X87_CONDITIONS };
   if (UNTOUCHED.test(mnemonic)) return { ...effects, reads: effects.reads | reads };
   if (ALL_UNDEFINED.test(mnemonic)) return { ...effects, undefines: effects.undefines | X87_CONDITIONS };
+  if (mnemonic.startsWith('FCMOV')) return { ...effects, undefines: effects.undefines | C0 | C2 | C3 };
   // C1 tells overflow from underflow of the stack, or the direction of rounding.
   return { ...effects, defines: effects.defines | C1, undefines: effects.undefines | C0 | C2 | C3 };
 }
