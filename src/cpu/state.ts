@@ -48,6 +48,9 @@ const FIELDS = [
   ['fetchTable', 'u32', 1], // decode table of the current fetch page, 0 = ask again (engine cache)
   ['fetchPage', 'u64', 1], // linear page that instruction fetch last asked for; all ones = none
   ['codeBase', 'u64', 1], // base of CS outside 64-bit mode, else 0 (engine cache)
+  ['codePage', 'u64', 1], // RIP = codePage + offset in the fetch page (engine cache)
+  ['timeLimit', 'u64', 1], // cycles at which the running generated code stops (engine cache)
+  ['stepping', 'u64', 1], // 1 while generated code executes one instruction only (engine cache)
   ['fetchAddend', 'u64', 1], // host address = linear address + fetchAddend within fetchPage
   ['repeatActive', 'u64', 1], // 1 while a repeated string instruction stands between two elements
   // Exit and fault reporting from engines to the run loop.
@@ -156,6 +159,9 @@ export const TRANSIENT_FIELDS: ReadonlySet<FieldName> = new Set<FieldName>([
   'lookupTable',
   'fetchTable',
   'codeBase',
+  'codePage',
+  'timeLimit',
+  'stepping',
   'exitReason',
   'faultVector',
   'faultErrorCode',

@@ -32,12 +32,19 @@ import { emptyBlockCode, valueTypeCodes, type BlockType, type ReferenceType, typ
 /** A block that branches can name: its nesting depth, 0 for the function itself. */
 export type Label = number;
 
+/** What is known about the branch at an offset of the code (branch hinting proposal, `metadata.code.branch_hint`). */
+export interface BranchHint {
+  readonly offset: number;
+  readonly likely: boolean;
+}
+
 export class FunctionBody {
   readonly #code: ByteBuffer;
   readonly #localTypes: ValueType[] = [];
   readonly #localIsFree: boolean[] = [];
   readonly #freeLocals: Record<ValueType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [], funcref: [], externref: [] };
   readonly #openBlocks: number[] = [];
+  readonly #hints: BranchHint[] = [];
   #parameterCount = 0;
 
   constructor(parameters: readonly ValueType[] = [], capacity = 4096) {
@@ -49,6 +56,7 @@ export class FunctionBody {
   reset(parameters: readonly ValueType[]): void {
     this.#code.clear();
     this.#openBlocks.length = 0;
+    this.#hints.length = 0;
     this.#localTypes.length = 0;
     this.#localIsFree.length = 0;
     for (const type in this.#freeLocals) this.#freeLocals[type as ValueType].length = 0;
@@ -119,6 +127,11 @@ export class FunctionBody {
   end(): void {
     if (this.#openBlocks.pop() === undefined) throw new Error('end without a block');
     this.#code.u8(structured.end);
+  }
+
+  /** Says of the `if` or `br_if` that is written next whether its condition is likely to hold. */
+  hint(likely: boolean): void {
+    this.#hints.push({ offset: this.#code.length, likely });
   }
 
   br(label: Label): void {
@@ -364,14 +377,20 @@ export class FunctionBody {
 
   // ---- for ModuleBuilder
 
-  /** Appends the code entry: size, locals in runs of one type, instructions, final `end` (§5.5.13). */
-  writeEntry(target: ByteBuffer): void {
+  /**
+   * Appends the code entry: size, locals in runs of one type, instructions, final `end` (§5.5.13). Returns the branch
+   * hints, their offsets counted from the locals.
+   */
+  writeEntry(target: ByteBuffer): BranchHint[] {
     if (this.#openBlocks.length > 0) throw new Error(`${this.#openBlocks.length} blocks left open`);
     const size = target.placeholder();
+    const start = target.length;
     this.#writeLocals(target);
+    const locals = target.length - start;
     target.append(this.#code.bytes, 0, this.#code.length);
     target.u8(structured.end);
     target.patchSize(size);
+    return this.#hints.map(({ offset, likely }) => ({ offset: offset + locals, likely }));
   }
 
   #writeLocals(target: ByteBuffer): void {

@@ -13,7 +13,7 @@
  */
 
 import { ByteBuffer } from './byte-buffer.ts';
-import type { FunctionBody } from './function-body.ts';
+import type { BranchHint, FunctionBody } from './function-body.ts';
 import { constants, structured } from './opcodes.ts';
 import {
   externalKinds,
@@ -62,6 +62,7 @@ export class ModuleBuilder {
   readonly #elements = new Section();
   readonly #data = new Section();
   readonly #functionNames = new Map<number, string>();
+  readonly #branchHints = new Map<number, readonly BranchHint[]>();
   readonly #code = new ByteBuffer(16384);
   readonly #typeIndices = new Map<string, number>();
   readonly #importCounts = { func: 0, table: 0, memory: 0, global: 0 };
@@ -83,6 +84,7 @@ export class ModuleBuilder {
     this.#elements.clear();
     this.#data.clear();
     this.#functionNames.clear();
+    this.#branchHints.clear();
     this.#code.clear();
     this.#typeIndices.clear();
     for (const kind in this.#importCounts) this.#importCounts[kind as ExternalKind] = 0;
@@ -148,7 +150,8 @@ export class ModuleBuilder {
     const index = func - this.#importCounts.func;
     if (this.#codeStarts[index] !== -1) throw new Error(`function ${func} is not a declared function without code`);
     const start = this.#code.length;
-    body.writeEntry(this.#code);
+    const hints = body.writeEntry(this.#code);
+    if (hints.length > 0) this.#branchHints.set(func, hints);
     this.#codeStarts[index] = start;
     this.#codeEnds[index] = this.#code.length;
   }
@@ -231,6 +234,7 @@ export class ModuleBuilder {
       output.u32(this.#data.count);
       output.patchSize(size);
     }
+    if (this.#branchHints.size > 0) this.#writeBranchHints();
     this.#writeCode();
     this.#writeSection(sectionIds.data, this.#data);
     if (this.#functionNames.size > 0) this.#writeNames();
@@ -273,6 +277,25 @@ export class ModuleBuilder {
       let end = this.#codeEnds[index++] as number;
       while (index < count && this.#codeStarts[index] === end) end = this.#codeEnds[index++] as number;
       output.append(this.#code.bytes, start, end);
+    }
+    output.patchSize(size);
+  }
+
+  /** Custom section of the branch hinting proposal; it must precede the code section. */
+  #writeBranchHints(): void {
+    const output = this.#output;
+    output.u8(sectionIds.custom);
+    const size = output.placeholder();
+    output.name('metadata.code.branch_hint');
+    output.u32(this.#branchHints.size);
+    for (const [func, hints] of [...this.#branchHints].sort((a, b) => a[0] - b[0])) {
+      output.u32(func);
+      output.u32(hints.length);
+      for (const { offset, likely } of hints) {
+        output.u32(offset);
+        output.u32(1);
+        output.u8(likely ? 1 : 0);
+      }
     }
     output.patchSize(size);
   }

@@ -3,28 +3,28 @@
  * depend on it. Registers, displacements and immediates come from the record of the instruction ({@link RECORD}), so
  * that one handler serves all instructions of a form.
  *
- * A handler is `(state: i32, record: i32) -> i32` and returns a Status. On entry RIP already points behind the
- * instruction; a handler that returns FAULT has committed nothing.
+ * A handler is `(state: i32, record: i32, time: i64) -> i32`: it accounts for its instruction in `time`, and every path
+ * through it ends with a tail call, of the next record's handler or of a way out (loop.ts). One that ends with `fault`
+ * has committed nothing.
  *
  * Long because the class implements the whole algebra, one short method an operation.
  */
 import type { Operand } from '../../x86/instruction.ts';
-import { Segment } from '../../x86/instruction.ts';
+import { NO_REGISTER, Segment } from '../../x86/instruction.ts';
 import type { FunctionBody } from '../../wasm/function-body.ts';
 import type { Algebra, Facts, FlagOperation, SegmentReference, Width } from '../algebra.ts';
-import { Status } from '../engine.ts';
 import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
 import { type FieldName, LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
 import { type ComputationImports, ComputationEmitter, type Condition, STATE, type Word } from './computation-emitter.ts';
-import { isRegisterOperand, RECORD } from './record.ts';
+import { dispatch, pushRip, type RunFunction } from './loop.ts';
+import { hasFixedImmediate, hasFlatSegment, isRegisterOperand, RECORD } from './record.ts';
 
-/** Function indices of what handlers call. */
+/** Indices of what handlers call. */
 export interface HandlerImports extends ComputationImports {
-  /** (state, size, segment is SS) -> host address or 0; the linear address is in `slowAddress`. */
-  readonly slowLoad: number;
-  readonly slowStore: number;
-  /** (state) -> (); completes a store through storeScratch. */
-  readonly commitStore: number;
+  /** Type index of handlers. */
+  readonly handlerType: number;
+  /** What the loop module offers. */
+  readonly run: Readonly<Record<RunFunction, number>>;
   /** (state, segment, size, write) -> 0 when a fault is recorded; the offset is in `slowAddress`. */
   readonly checkSegment: number;
   /** Cost in twelfths, known when code is made. */
@@ -34,6 +34,7 @@ export interface HandlerImports extends ComputationImports {
 const MASK64 = 0xffff_ffff_ffff_ffffn;
 const FLAG_BITS = { CF, PF, AF, ZF, SF, OF, DF } as const;
 const RECORD_POINTER = 1;
+const TIME = 2;
 const READ_TAG = 0;
 const WRITE_TAG = 8;
 const ADDEND = 24;
@@ -61,9 +62,40 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     }
   }
 
-  /** Ends the handler: everything went well. */
+  /** Begins the handler: accounts for an instruction that costs so many twelfths. */
+  beginHandler(twelfths: number): void {
+    this.advance((BigInt(twelfths) << 32n) + 1n);
+  }
+  /** Ends the handler: everything went well, and the next instruction follows. */
   finishHandler(): void {
-    this.body.i32_const(Status.CONTINUE);
+    this.body.local_get(RECORD_POINTER);
+    this.body.load('i32.load', RECORD.next);
+    this.goTo();
+  }
+  private advance(time: bigint): void {
+    this.body.local_get(TIME);
+    this.body.i64_const(time);
+    this.body.emit('i64.add');
+    this.body.local_set(TIME);
+  }
+  /** Goes to the record on the stack, or stops before it when time has come. */
+  private goTo(): void {
+    const { body } = this;
+    body.local_set(RECORD_POINTER);
+    body.local_get(TIME);
+    body.i64_const(0);
+    body.emit('i64.ge_s');
+    body.hint(false);
+    body.if();
+    this.leave('stop');
+    body.end();
+    dispatch(body, this.imports.handlerType, RECORD_POINTER, TIME);
+  }
+  private leave(way: 'stop' | 'fault' | 'repeat'): void {
+    this.body.local_get(STATE);
+    this.body.local_get(RECORD_POINTER);
+    this.body.local_get(TIME);
+    this.body.return_call(this.imports.run[way]);
   }
 
   // --- registers ------------------------------------------------------------------------------------------------
@@ -118,17 +150,13 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     body.local_tee(from);
     this.pushStoreScratch();
     body.emit('i32.eq');
+    body.hint(false);
     body.if();
     // The store will go through the scratch operand, which does not hold the old value.
-    body.local_get(STATE);
-    body.i32_const(width / 8);
-    this.pushIsStack('operand');
-    body.call(this.imports.slowLoad);
-    body.local_tee(from);
-    body.emit('i32.eqz');
-    body.if();
-    this.leaveWithFault();
-    body.end();
+    this.slowAccess('slowLoad', 'operand', width / 8, from, () => {
+      body.local_get(STATE);
+      body.load('i64.load', OFFSET.slowAddress);
+    });
     body.end();
     body.local_get(from);
     this.loadFrom(width, 0);
@@ -154,27 +182,34 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     else this.store(width, 'operand', this.effectiveAddress(), value);
   }
   effectiveAddress(): Word {
+    const { body } = this;
+    const { memory, addressSize } = this.i;
     const register = (at: number): void => {
-      this.body.local_get(STATE);
-      this.body.local_get(RECORD_POINTER);
-      this.body.load('i32.load16_u', at);
-      this.body.emit('i32.add');
-      this.body.load('i64.load', 0);
+      body.local_get(STATE);
+      body.local_get(RECORD_POINTER);
+      body.load('i32.load16_u', at);
+      body.emit('i32.add');
+      body.load('i64.load', 0);
     };
-    register(RECORD.base);
-    register(RECORD.index);
-    this.body.local_get(RECORD_POINTER);
-    this.body.load('i64.load16_u', RECORD.scale);
-    this.body.emit('i64.shl');
-    this.body.emit('i64.add');
-    this.body.local_get(RECORD_POINTER);
-    this.body.load('i64.load', RECORD.displacement);
-    this.body.emit('i64.add');
-    register(RECORD.addressMask);
-    this.body.emit('i64.and');
-    return this.take();
+    body.local_get(RECORD_POINTER);
+    body.load('i64.load', RECORD.displacement);
+    if (memory?.base !== NO_REGISTER) {
+      register(RECORD.base);
+      body.emit('i64.add');
+    }
+    if (memory?.index !== NO_REGISTER) {
+      register(RECORD.index);
+      if (memory?.scale !== 0) {
+        body.local_get(RECORD_POINTER);
+        body.load('i64.load16_u', RECORD.scale);
+        body.emit('i64.shl');
+      }
+      body.emit('i64.add');
+    }
+    return this.zext(addressSize, this.take());
   }
   immediate(): Word {
+    if (hasFixedImmediate(this.i)) return this.constant(this.i.immediate);
     this.body.local_get(RECORD_POINTER);
     this.body.load('i64.load', RECORD.immediate);
     return this.take();
@@ -285,13 +320,18 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     this.body.local_get(at);
     this.pushStoreScratch();
     this.body.emit('i32.eq');
+    this.body.hint(false);
     this.body.if();
     this.body.local_get(STATE);
-    this.body.call(this.imports.commitStore);
+    this.body.local_get(RECORD_POINTER);
+    this.body.local_get(TIME);
+    this.body.call(this.imports.run.commitStore);
+    this.body.local_set(TIME);
     this.body.end();
   }
   private segmentBase(segment: SegmentReference): Word {
     if (segment === 'operand') {
+      if (hasFlatSegment(this.i)) return this.constant(0);
       this.body.local_get(STATE);
       this.body.local_get(RECORD_POINTER);
       this.body.load('i32.load16_u', RECORD.segmentBase);
@@ -341,6 +381,7 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     body.load('i64.load', OFFSET.tlbGeneration);
     body.emit('i64.or');
     body.emit('i64.eq');
+    body.hint(true);
     body.if();
     this.push(linear);
     body.local_get(entry);
@@ -349,21 +390,27 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     body.emit('i32.wrap_i64');
     body.local_set(host);
     body.else();
-    body.local_get(STATE);
-    this.push(linear);
-    body.store('i64.store', OFFSET.slowAddress);
-    body.local_get(STATE);
-    body.i32_const(size);
-    this.pushIsStack(segment);
-    body.call(write ? this.imports.slowStore : this.imports.slowLoad);
-    body.local_tee(host);
-    body.emit('i32.eqz');
-    body.if();
-    this.leaveWithFault();
-    body.end();
+    this.slowAccess(write ? 'slowStore' : 'slowLoad', segment, size, host, () => this.push(linear));
     body.end();
     body.free(entry);
     return host;
+  }
+  /** Sets `host` to where host code says that the operand is to be read or written; leaves the handler on a fault. */
+  private slowAccess(kind: 'slowLoad' | 'slowStore', segment: SegmentReference, size: number, host: number, pushLinear: () => void): void {
+    const { body } = this;
+    body.local_get(STATE);
+    body.local_get(RECORD_POINTER);
+    body.local_get(TIME);
+    pushLinear();
+    body.i32_const(size);
+    this.pushIsStack(segment);
+    body.call(this.imports.run[kind]);
+    body.local_set(TIME);
+    body.local_tee(host);
+    body.emit('i32.eqz');
+    body.if();
+    this.leave('fault');
+    body.end();
   }
   private checkLegacySegment(segment: SegmentReference, offset: Word, size: number, write: boolean): void {
     const { body } = this;
@@ -388,13 +435,9 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     body.call(this.imports.checkSegment);
     body.emit('i32.eqz');
     body.if();
-    this.leaveWithFault();
+    this.leave('fault');
     body.end();
     body.end();
-  }
-  private leaveWithFault(): void {
-    this.body.i32_const(Status.FAULT);
-    this.body.return();
   }
 
   // --- flags ----------------------------------------------------------------------------------------------------
@@ -419,7 +462,16 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
   // --- control --------------------------------------------------------------------------------------------------
 
   nextRip(): Word {
-    return this.field('rip');
+    pushRip(this.body, RECORD.end);
+    return this.take();
+  }
+  /** The record names the target when it is in the same page: always, never or perhaps canonical like this instruction. */
+  private get hasRecordedTarget(): boolean {
+    return !this.legacy && this.i.operands[0]?.kind === 'relative';
+  }
+  private pushRecordedTarget(): void {
+    this.body.local_get(RECORD_POINTER);
+    this.body.load('i32.load', RECORD.target);
   }
   checkTarget(target: Word): void {
     let bad: Condition;
@@ -431,11 +483,27 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
       const c16 = this.constant(16);
       bad = this.ne(this.sar(this.shl(target, c16), c16), target);
     }
-    this.when(bad, () => this.fault(GENERAL_PROTECTION, 0));
+    this.pushCondition(bad);
+    this.body.hint(false);
+    this.body.if();
+    this.fault(GENERAL_PROTECTION, 0);
+    this.body.end();
   }
   jump(target: Word): void {
-    this.setField('rip', 0, target);
+    const { body } = this;
     this.charge('taken_branch');
+    if (this.hasRecordedTarget) {
+      this.pushRecordedTarget();
+      body.hint(true);
+      body.if();
+      this.pushRecordedTarget();
+      this.goTo();
+      body.end();
+    }
+    body.local_get(STATE);
+    this.push(target);
+    body.local_get(TIME);
+    body.return_call(this.imports.run.lookup);
   }
   fault(vector: number, errorCode?: number): void {
     const set = (name: FieldName, value: number): void => {
@@ -446,10 +514,10 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     set('faultVector', vector);
     set('faultErrorCode', errorCode ?? 0);
     set('faultHasErrorCode', errorCode === undefined ? 0 : 1);
-    this.leaveWithFault();
+    this.leave('fault');
   }
   charge(event: string): void {
-    this.setField('cycles', 0, this.add(this.field('cycles'), this.constant(this.imports.cost(event))));
+    this.advance(BigInt(this.imports.cost(event)) << 32n);
   }
   repeat(element: () => Condition | undefined): void {
     if (this.i.repeat === '') {
@@ -476,11 +544,16 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     }
     this.pushCondition(this.eq(count, this.constant(0)));
     body.br_if(exit);
-    this.pushCondition(this.ltS(this.field('cycles'), this.field('deadline')));
+    body.local_get(TIME);
+    body.i64_const(0);
+    body.emit('i64.lt_s');
+    body.br_if(again);
+    body.local_get(STATE);
+    body.local_get(TIME);
+    body.call(this.imports.run.continues);
     body.br_if(again);
     this.setField('repeatActive', 0, this.constant(1));
-    body.i32_const(Status.REPEAT);
-    body.return();
+    this.leave('repeat');
     body.end();
     body.end();
   }

@@ -1,9 +1,10 @@
 /**
  * The interpreter: instructions are decoded once into records (record.ts), found through a block a code frame, and
- * executed by handlers that were emitted from the instruction definitions, in a loop that is WebAssembly itself.
+ * executed by handlers that were emitted from the instruction definitions and call each other's tails (loop.ts).
  *
- * A frame with decoded code is marked in PhysicalMemory.codeFrames; a write to it drops the records that it overlaps.
- * When the arena is full everything is dropped at once. Instructions that cross a page are decoded anew each time.
+ * A frame with decoded code is marked in PhysicalMemory.codeFrames; a write to it gives the records that it overlaps the
+ * decode handler. When the arena is full everything is dropped at once. Instructions that cross a page are decoded anew
+ * each time.
  */
 import { PAGE_SIZE, type PhysicalMemory } from '../../memory/physical-memory.ts';
 import type { CostModel } from '../../timing/model.ts';
@@ -12,7 +13,7 @@ import { type Instruction, Segment, type SegmentIndex } from '../../x86/instruct
 import type { Definitions } from '../definition.ts';
 import { definitionOf } from '../dispatch.ts';
 import { type Engine, Status } from '../engine.ts';
-import { fetchHost, fetchInstruction, syncFetchPage } from '../fetch.ts';
+import { fetchHost, fetchInstruction, fetchLinear, syncFetchPage } from '../fetch.ts';
 import { InstructionCosts } from '../instruction-cost.ts';
 import type { MachineLayout } from '../layout.ts';
 import { markCodeFrame, unmarkCodeFrame } from '../mmu/lookup-table.ts';
@@ -21,17 +22,21 @@ import { checkSegment } from '../mmu/segmentation.ts';
 import type { Processor } from '../processor.ts';
 import { executeSystem } from '../system/execute.ts';
 import { handlerModule, type HandlerServices, hostFunctionImports } from './handlers.ts';
-import { BLOCK_HEADER_BYTES, loopModule } from './loop.ts';
+import { BLOCK_HEADER_BYTES, loopModule, type RunFunction } from './loop.ts';
 import { SubroutineLinker } from './subroutine-linker.ts';
-import { handlerKey, RECORD, RECORD_BYTES, writeRecord } from './record.ts';
+import { handlerKey, RECORD, RECORD_BYTES, SLOT, writeRecord } from './record.ts';
+import { OFFSET } from '../state.ts';
 
 const BLOCK_BYTES = BLOCK_HEADER_BYTES + PAGE_SIZE * 4;
 const LONGEST_INSTRUCTION = 15;
-const SYSTEM_SLOT = 0;
+/** Records that decoding one instruction may make: its own, its successor's and its target's. */
+const RECORDS_AT_ONCE = 3;
+const CYCLES = OFFSET.cycles >> 3;
+const DEADLINE = OFFSET.deadline >> 3;
 
 interface LoopExports {
-  loop(state: number): Status;
-  one(state: number, record: number): Status;
+  enter(state: number): Status;
+  enterAt(state: number, record: number): Status;
 }
 
 export class InterpreterEngine implements Engine {
@@ -53,9 +58,14 @@ export class InterpreterEngine implements Engine {
   private readonly kept: Instruction[] = [];
   private readonly keptNumbers = new Map<string, number>();
   private readonly crossing = { value: false };
-  private readonly scratchRecord: number;
+  /** The record of an instruction that crosses its page, and the one behind it. */
+  private readonly crossingRecord: number;
+  private readonly crossingNext: number;
+  /** Stands behind the last instruction of every page. */
+  private readonly pageEnd: number;
   /** Frames that have a block, for dropping everything. */
   private readonly blockFrames = new Set<number>();
+  private readonly arenaStart: number;
   private arenaNext: number;
   private current!: Processor;
 
@@ -68,17 +78,13 @@ export class InterpreterEngine implements Engine {
     this.costs = new InstructionCosts(model);
     this.view = new DataView(memory.memory.buffer);
     this.words = new Uint32Array(memory.memory.buffer);
-    this.scratchRecord = layout.arena;
-    this.arenaNext = layout.arena + 64;
+    this.arenaNext = layout.arena;
+    this.crossingRecord = this.newRecord(SLOT.decode, 0);
+    this.crossingNext = this.newRecord(SLOT.lookup, 0);
+    this.pageEnd = this.newRecord(SLOT.lookup, PAGE_SIZE);
+    this.arenaStart = this.arenaNext;
     this.linker = new SubroutineLinker(memory.memory, layout.wasmPages, hostFunctionImports());
     this.handlers = new WebAssembly.Table({ element: 'anyfunc', initial: 4096 });
-    this.services = {
-      slowLoad: (_state, size, stack) => slowLoad(this.current, this.slowAddress(), size, stack !== 0),
-      slowStore: (_state, size, stack) => prepareStore(this.current, this.slowAddress(), size, stack !== 0),
-      commitStore: () => commitStore(this.current),
-      checkSegment: (_state, segment, size, write) =>
-        checkSegment(this.current, segment as SegmentIndex, Number(this.slowAddress()), size, write !== 0) ? 1 : 0,
-    };
     const instance = new WebAssembly.Instance(new WebAssembly.Module(loopModule(layout)), {
       e: {
         memory: memory.memory,
@@ -86,32 +92,48 @@ export class InterpreterEngine implements Engine {
         syncFetch: () => (this.syncFetch(this.current) ? 1 : 0),
         system: (_state: number, record: number) =>
           executeSystem(this.current, this.kept[this.view.getUint32(record + RECORD.immediate2, true)]),
+        slowLoad: (_state: number, size: number, stack: number) => slowLoad(this.current, this.slowAddress(), size, stack !== 0),
+        slowStore: (_state: number, size: number, stack: number) => prepareStore(this.current, this.slowAddress(), size, stack !== 0),
+        commitStore: () => commitStore(this.current),
       },
     });
     this.exports = instance.exports as unknown as LoopExports;
-    this.handlers.set(SYSTEM_SLOT, instance.exports.system);
-    this.slots.set('system', SYSTEM_SLOT);
+    this.services = {
+      ...(instance.exports as Record<RunFunction, WebAssembly.ExportValue>),
+      handlers: this.handlers,
+      checkSegment: (_state, segment, size, write) =>
+        checkSegment(this.current, segment as SegmentIndex, Number(this.slowAddress()), size, write !== 0) ? 1 : 0,
+    };
     memory.onCodeWrite = (address, length) => this.invalidateCode(address, length);
   }
 
   execute(processor: Processor): Status {
     this.enter(processor);
-    const { base } = processor.state;
+    const { base, i64 } = processor.state;
+    let status = this.exports.enter(base);
     for (;;) {
-      const status = this.exports.loop(base);
-      if (status !== Status.DECODE) return status;
-      const record = this.decodeRecord(processor);
-      if (record === 0) return Status.FAULT;
-      if (record !== this.scratchRecord) continue;
-      const single = this.exports.one(base, record);
-      if (single !== Status.CONTINUE) return single;
+      if (status === Status.DECODE) {
+        const record = this.decodeRecord(processor);
+        if (record === 0) return Status.FAULT;
+        status = this.exports.enterAt(base, record);
+      } else if (status === Status.DEADLINE && i64[CYCLES] < i64[DEADLINE]) {
+        // The fetch page went, or the deadline is further off than a run counts.
+        status = this.exports.enter(base);
+      } else {
+        return status;
+      }
     }
   }
 
   step(processor: Processor): Status {
     this.enter(processor);
     const record = this.decodeRecord(processor);
-    return record === 0 ? Status.FAULT : this.exports.one(processor.state.base, record);
+    if (record === 0) return Status.FAULT;
+    const { state } = processor;
+    state.set('stepping', 1n);
+    const status = this.exports.enterAt(state.base, record);
+    state.set('stepping', 0n);
+    return status === Status.DEADLINE ? Status.CONTINUE : status;
   }
 
   /** Drops the records that bytes `address`..`address + length - 1` of RAM belong to. */
@@ -124,7 +146,10 @@ export class InterpreterEngine implements Engine {
       const from = Math.max(0, address - start - (LONGEST_INSTRUCTION - 1));
       const to = Math.min(PAGE_SIZE, address + length - start);
       const table = (block + BLOCK_HEADER_BYTES) >> 2;
-      this.words.fill(0, table + from, table + to);
+      for (let offset = from; offset < to; offset++) {
+        const record = this.words[table + offset];
+        if (record !== 0) this.words[(record + RECORD.handler) >> 2] = SLOT.decode;
+      }
     }
   }
 
@@ -144,7 +169,9 @@ export class InterpreterEngine implements Engine {
     if (!syncFetchPage(processor)) return false;
     const frame = Math.floor((fetchHost(processor) - this.memory.base) / PAGE_SIZE);
     const block = this.blockOf(processor, frame);
-    processor.state.set32('fetchTable', block + BLOCK_HEADER_BYTES);
+    const { state } = processor;
+    state.set32('fetchTable', block + BLOCK_HEADER_BYTES);
+    state.set('codePage', state.get('rip') - (fetchLinear(processor) & 0xfffn));
     return true;
   }
 
@@ -168,43 +195,76 @@ export class InterpreterEngine implements Engine {
 
   /** Record of the instruction at RIP, decoding it when need be; 0 when a fault is recorded. */
   private decodeRecord(processor: Processor): number {
+    // Room for all that follows, so that nothing is dropped on the way.
+    if (this.arenaNext + BLOCK_BYTES + RECORDS_AT_ONCE * RECORD_BYTES > this.layout.arenaEnd) this.dropEverything();
     if (!this.syncFetch(processor)) return 0;
+    const table = processor.state.get32('fetchTable');
     const offset = fetchHost(processor) & (PAGE_SIZE - 1);
-    const slot = (processor.state.get32('fetchTable') >> 2) + offset;
-    if (this.words[slot] !== 0) return this.words[slot];
+    const known = this.words[(table >> 2) + offset];
+    if (known !== 0 && this.words[(known + RECORD.handler) >> 2] !== SLOT.decode) return known;
     const instruction = fetchInstruction(processor, this.decoder, this.crossing);
     if (instruction === undefined) return 0;
-    const keep = !this.crossing.value;
-    let record = this.scratchRecord;
-    if (keep) {
-      record = this.allocate(RECORD_BYTES);
-      // Making room may have dropped every block, this frame's too.
-      if (processor.state.get32('fetchTable') === 0) this.syncFetch(processor);
+    const end = offset + instruction.length;
+    const handler = this.handlerOf(instruction);
+    const extra = handler === SLOT.system ? this.keep(instruction) : instruction.immediate2;
+    let record = this.crossingRecord;
+    let next = this.crossingNext;
+    let target = 0;
+    if (this.crossing.value) {
+      this.view.setUint16(record + RECORD.start, offset, true);
+      this.view.setUint16(next + RECORD.start, end, true);
+    } else {
+      record = this.recordAt(table, offset);
+      next = end === PAGE_SIZE ? this.pageEnd : this.recordAt(table, end);
+      target = this.targetRecord(table, instruction, end);
     }
-    this.fillRecord(record, instruction);
-    if (keep) this.words[(processor.state.get32('fetchTable') >> 2) + offset] = record;
+    writeRecord(this.view, record, instruction, end, extra);
+    this.words[(record + RECORD.cost) >> 2] = this.costs.of(instruction);
+    this.words[(record + RECORD.next) >> 2] = next;
+    this.words[(record + RECORD.target) >> 2] = target;
+    this.words[(record + RECORD.handler) >> 2] = handler;
     return record;
   }
 
-  private fillRecord(record: number, instruction: Instruction): void {
+  /** The record of a place in the page, decoded or not. */
+  private recordAt(table: number, offset: number): number {
+    const at = (table >> 2) + offset;
+    if (this.words[at] === 0) this.words[at] = this.newRecord(SLOT.decode, offset);
+    return this.words[at];
+  }
+
+  private newRecord(handler: number, start: number): number {
+    const record = this.allocate(RECORD_BYTES);
+    this.words.fill(0, record >> 2, (record + RECORD_BYTES) >> 2);
+    this.words[(record + RECORD.handler) >> 2] = handler;
+    this.view.setUint16(record + RECORD.start, start, true);
+    return record;
+  }
+
+  /** Record of a relative branch's target when it is in the same page; RIP does not wrap there in 64-bit mode. */
+  private targetRecord(table: number, instruction: Instruction, end: number): number {
+    if (instruction.mode !== 64 || instruction.operands[0]?.kind !== 'relative') return 0;
+    const target = end + Number(BigInt.asIntN(64, instruction.immediate));
+    return target >= 0 && target < PAGE_SIZE ? this.recordAt(table, target) : 0;
+  }
+
+  /** Slot of the handler of an instruction's form, which is made when it is the first of it. */
+  private handlerOf(instruction: Instruction): number {
     const definition = definitionOf(this.definitions, instruction);
-    const cost = this.costs.of(instruction);
-    if (definition === undefined) {
-      writeRecord(this.view, record, instruction, SYSTEM_SLOT, cost, this.keep(instruction));
-      return;
-    }
+    if (definition === undefined) return SLOT.system;
     const key = handlerKey(instruction);
     let slot = this.slots.get(key);
     if (slot === undefined) {
-      const { bytes, hostFunctions, subroutines } = handlerModule(this.layout.wasmPages, instruction, definition, this.model);
+      const cost = this.costs.of(instruction);
+      const { bytes, hostFunctions, subroutines } = handlerModule(this.layout.wasmPages, instruction, definition, this.model, cost);
       const imports = { e: { memory: this.memory.memory, ...this.services }, ...this.linker.imports(hostFunctions, subroutines) };
       const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports as unknown as WebAssembly.Imports);
-      slot = this.slots.size;
+      slot = SLOT.firstHandler + this.slots.size;
       if (slot >= this.handlers.length) this.handlers.grow(4096);
       this.handlers.set(slot, instance.exports.f);
       this.slots.set(key, slot);
     }
-    writeRecord(this.view, record, instruction, slot, cost, instruction.immediate2);
+    return slot;
   }
 
   /** Number of a kept system instruction; equal ones are kept once. */
@@ -224,7 +284,7 @@ export class InterpreterEngine implements Engine {
   private allocate(bytes: number): number {
     if (this.arenaNext + bytes > this.layout.arenaEnd) this.dropEverything();
     const at = this.arenaNext;
-    this.arenaNext += (bytes + 15) & -16;
+    this.arenaNext += (bytes + 63) & -64;
     return at;
   }
 
@@ -234,7 +294,7 @@ export class InterpreterEngine implements Engine {
       unmarkCodeFrame(this.current, frame);
     }
     this.blockFrames.clear();
-    this.arenaNext = this.layout.arena + 64;
+    this.arenaNext = this.arenaStart;
     for (const peer of this.current.peers) peer.state.set32('fetchTable', 0);
   }
 }

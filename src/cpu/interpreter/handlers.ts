@@ -11,13 +11,12 @@ import { HOST_FUNCTIONS } from '../host-functions.ts';
 import type { Subroutine } from '../subroutine.ts';
 import type { ComputationImports } from './computation-emitter.ts';
 import { Emitter, type HandlerImports } from './emitter.ts';
+import { HANDLER_PARAMETERS, HANDLER_RESULTS, RUN_FUNCTION_NAMES, RUN_FUNCTIONS, type RunFunction } from './loop.ts';
 import { emitCalls } from './subroutine-linker.ts';
 
-/** Functions that handlers import; the engine implements them. Names are those of {@link HandlerImports}. */
-export interface HandlerServices {
-  slowLoad(state: number, size: number, stack: number): number;
-  slowStore(state: number, size: number, stack: number): number;
-  commitStore(state: number): void;
+/** What handlers import from 'e' besides the machine's memory: the function table, checkSegment, and what loop.ts exports. */
+export interface HandlerServices extends Readonly<Record<RunFunction, WebAssembly.ExportValue>> {
+  readonly handlers: WebAssembly.Table;
   checkSegment(state: number, segment: number, size: number, write: number): number;
 }
 
@@ -29,18 +28,26 @@ export interface HandlerModule {
 }
 
 /** Bytes of the module that holds one handler, exported as `f`. */
-export function handlerModule(memoryPages: number, i: Instruction, definition: Definition, costs: CostModel): HandlerModule {
+export function handlerModule(
+  memoryPages: number,
+  i: Instruction,
+  definition: Definition,
+  costs: CostModel,
+  twelfths: number,
+): HandlerModule {
   const builder = new ModuleBuilder();
   builder.importMemory('e', 'memory', { minimum: memoryPages, maximum: memoryPages });
-  const access = builder.type(['i32', 'i32', 'i32'], ['i32']);
-  const slowLoad = builder.importFunction('e', 'slowLoad', access);
-  const slowStore = builder.importFunction('e', 'slowStore', access);
-  const commitStore = builder.importFunction('e', 'commitStore', builder.type(['i32'], []));
+  builder.importTable('e', 'handlers', { minimum: 1 });
+  const handlerType = builder.type(HANDLER_PARAMETERS, HANDLER_RESULTS);
+  const run = {} as Record<RunFunction, number>;
+  for (const name of RUN_FUNCTION_NAMES) {
+    const [parameters, results] = RUN_FUNCTIONS[name];
+    run[name] = builder.importFunction('e', name, builder.type(parameters, results));
+  }
   const checkSegment = builder.importFunction('e', 'checkSegment', builder.type(['i32', 'i32', 'i32', 'i32'], ['i32']));
   const imports = (calls: ComputationImports): HandlerImports => ({
-    slowLoad,
-    slowStore,
-    commitStore,
+    handlerType,
+    run,
     checkSegment,
     ...calls,
     cost: (event) => costs.cost(event),
@@ -48,15 +55,17 @@ export function handlerModule(memoryPages: number, i: Instruction, definition: D
   // Operand objects are shared by all instructions; the emitter tells the two operands of `mov ebp, ebp` apart.
   const form: Instruction = { ...i, operands: i.operands.map((operand) => ({ ...operand })) };
   const emit = (calls: ComputationImports): FunctionBody => {
-    const body = new FunctionBody(['i32', 'i32']);
+    const body = new FunctionBody(HANDLER_PARAMETERS);
     const emitter = new Emitter(body, imports(calls), form);
+    emitter.beginHandler(twelfths);
     definition(emitter, form);
     emitter.finishHandler();
     return body;
   };
   const { bodies, hostFunctions, subroutines } = emitCalls(builder, (calls) => [emit(calls)], []);
-  const handler = builder.func(builder.type(['i32', 'i32'], ['i32']));
+  const handler = builder.func(handlerType);
   builder.code(handler, bodies[0]);
+  builder.nameFunction(handler, i.row.mnemonic);
   builder.exportFunction('f', handler);
   return { bytes: builder.build(), hostFunctions, subroutines };
 }

@@ -1,241 +1,517 @@
 /**
- * The interpreter's loop as WebAssembly: find the record of the instruction at RIP, account for it, call its handler.
- * Leaves to host code whenever it does not know the way: no record yet, a new fetch page, a fault.
+ * What generated code runs in, as WebAssembly. There is no loop: each handler ends with a tail call of the handler of
+ * the next record, which the record names; this module has the ways into that chain, the search for a record by RIP, and
+ * the ways out.
  *
- * Exports: `loop(state) -> Status` runs until the deadline or another status; `one(state, record) -> Status` executes
- * the instruction of one record.
+ * Time while code runs is one word that handlers pass on: in the high half the cycles (twelfths) less those at which to
+ * stop (`timeLimit`), in the low half the instructions since the last {@link RunFunctions.settle}. One addition accounts
+ * for an instruction, and time has come when the word is not negative. RIP is `codePage` and an offset in the record.
+ * Before host code runs, both are settled: written to the processor's fields.
+ *
+ * Exports: `enter(state)` goes on from RIP; `enterAt(state, record)` from a record; both return a Status. The others are
+ * for handlers ({@link RUN_FUNCTIONS}).
  */
 import { FunctionBody } from '../../wasm/function-body.ts';
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
+import type { ValueType } from '../../wasm/types.ts';
 import { Status } from '../engine.ts';
 import type { MachineLayout } from '../layout.ts';
 import { LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
-import { RECORD } from './record.ts';
+import { RECORD, SLOT } from './record.ts';
 
 /** A block of decoded code of one frame: its code mode, then one record pointer a byte of the frame. */
 export const BLOCK_HEADER_BYTES = 16;
 
+/** `(state, record, time) -> Status`, the type of handlers. */
+export const HANDLER_PARAMETERS: readonly ValueType[] = ['i32', 'i32', 'i64'];
+export const HANDLER_RESULTS: readonly ValueType[] = ['i32'];
+
+/** What handlers call of this module, with parameters and results. All but `continues` settle what they must. */
+export const RUN_FUNCTIONS = {
+  /** (state, rip, time): a tail call; goes on at an address that no record names. */
+  lookup: [['i32', 'i64', 'i64'], ['i32']],
+  /** (state, next record, time): a tail call; stops before `next`. */
+  stop: [HANDLER_PARAMETERS, HANDLER_RESULTS],
+  /** (state, record, time): tail calls; the instruction of the record did not happen, or is to go on. */
+  fault: [HANDLER_PARAMETERS, HANDLER_RESULTS],
+  repeat: [HANDLER_PARAMETERS, HANDLER_RESULTS],
+  /** (state, time) -> 1 while a repeated instruction that is stepped may go on. */
+  continues: [['i32', 'i64'], ['i32']],
+  /** (state, record, time, linear address, size, segment is SS) -> (host address or 0, time). */
+  slowLoad: [
+    ['i32', 'i32', 'i64', 'i64', 'i32', 'i32'],
+    ['i32', 'i64'],
+  ],
+  slowStore: [
+    ['i32', 'i32', 'i64', 'i64', 'i32', 'i32'],
+    ['i32', 'i64'],
+  ],
+  /** (state, record, time) -> time; completes a store through storeScratch. */
+  commitStore: [['i32', 'i32', 'i64'], ['i64']],
+} as const satisfies Record<string, readonly [readonly ValueType[], readonly ValueType[]]>;
+
+export type RunFunction = keyof typeof RUN_FUNCTIONS;
+export const RUN_FUNCTION_NAMES = Object.keys(RUN_FUNCTIONS) as readonly RunFunction[];
+
 const STATE = 0;
+const RECORD_POINTER = 1;
+const TIME = 2;
 const FETCH_TAG = 16;
 const ADDEND = 24;
 const CODE_MODE_64 = 64;
+const LONGEST_RUN = 0x7fff_ffff;
+
+/** Pushes the handler arguments and its slot from a record in a local, and goes there. */
+export function dispatch(body: FunctionBody, handlerType: number, record: number, time: number): void {
+  body.local_get(STATE);
+  body.local_get(record);
+  body.local_get(time);
+  body.local_get(record);
+  body.load('i32.load', RECORD.handler);
+  body.return_call_indirect(handlerType);
+}
 
 export function loopModule(layout: MachineLayout): Uint8Array<ArrayBuffer> {
   const builder = new ModuleBuilder();
   builder.importMemory('e', 'memory', { minimum: layout.wasmPages, maximum: layout.wasmPages });
   builder.importTable('e', 'handlers', { minimum: 1 });
-  const oneArgument = builder.type(['i32'], ['i32']);
-  const handlerType = builder.type(['i32', 'i32'], ['i32']);
-  const syncFetch = builder.importFunction('e', 'syncFetch', oneArgument);
-  const systemHandler = builder.importFunction('e', 'system', handlerType);
+  const handlerType = builder.type(HANDLER_PARAMETERS, HANDLER_RESULTS);
+  const access = builder.type(['i32', 'i32', 'i32'], ['i32']);
+  const host = {
+    syncFetch: builder.importFunction('e', 'syncFetch', builder.type(['i32'], ['i32'])),
+    system: builder.importFunction('e', 'system', builder.type(['i32', 'i32'], ['i32'])),
+    slowLoad: builder.importFunction('e', 'slowLoad', access),
+    slowStore: builder.importFunction('e', 'slowStore', access),
+    commitStore: builder.importFunction('e', 'commitStore', builder.type(['i32'], [])),
+  };
+  const own = (parameters: readonly ValueType[], results: readonly ValueType[]): number => builder.func(builder.type(parameters, results));
+  const run = Object.fromEntries(RUN_FUNCTION_NAMES.map((name) => [name, own(RUN_FUNCTIONS[name][0], RUN_FUNCTIONS[name][1])])) as Record<
+    RunFunction,
+    number
+  >;
+  const begin = own(['i32'], ['i64']);
+  const goOn = own(['i32'], ['i64']);
+  const settle = own(['i32', 'i64', 'i64'], []);
+  const settleInside = own(HANDLER_PARAMETERS, []);
 
-  const one = builder.func(handlerType);
-  const body = new FunctionBody(['i32', 'i32']);
-  const status = body.local('i32');
-  executeRecord(body, handlerType, 1, status);
-  body.local_get(status);
-  builder.code(one, body);
-  builder.exportFunction('one', one);
+  const define = (index: number, parameters: readonly ValueType[], write: (body: FunctionBody) => void): void => {
+    const body = new FunctionBody(parameters);
+    write(body);
+    builder.code(index, body);
+  };
+  const exported = (name: string, parameters: readonly ValueType[], write: (body: FunctionBody) => void): void => {
+    const index = own(parameters, HANDLER_RESULTS);
+    define(index, parameters, write);
+    builder.exportFunction(name, index);
+    builder.nameFunction(index, name);
+  };
+  const runFunction = (name: RunFunction, write: (body: FunctionBody) => void): void => {
+    define(run[name], RUN_FUNCTIONS[name][0], write);
+    builder.exportFunction(name, run[name]);
+    builder.nameFunction(run[name], name);
+  };
 
-  const loop = builder.func(oneArgument);
-  builder.code(loop, loopBody(layout, handlerType, syncFetch));
-  builder.exportFunction('loop', loop);
+  // --- time and RIP ---------------------------------------------------------------------------------------------
 
-  // Slot 0 of the table: every system instruction.
-  const system = builder.func(handlerType);
-  body.reset(['i32', 'i32']);
-  body.local_get(0);
-  body.local_get(1);
-  body.call(systemHandler);
-  builder.code(system, body);
-  builder.exportFunction('system', system);
+  // begin(state) -> time: for the run that starts.
+  define(begin, ['i32'], (body) => {
+    const left = body.local('i64');
+    pushField(body, 'deadline');
+    pushField(body, 'cycles');
+    body.emit('i64.sub');
+    body.local_tee(left);
+    body.i64_const(LONGEST_RUN);
+    body.emit('i64.gt_s');
+    body.if();
+    body.i64_const(LONGEST_RUN);
+    body.local_set(left);
+    body.end();
+    body.local_get(left);
+    body.i64_const(0);
+    body.emit('i64.le_s');
+    pushField(body, 'stepping');
+    body.i64_const(0);
+    body.emit('i64.ne');
+    body.emit('i32.or');
+    body.if();
+    body.i64_const(0);
+    body.local_set(left);
+    body.end();
+    setField(body, 'timeLimit', () => {
+      pushField(body, 'cycles');
+      body.local_get(left);
+      body.emit('i64.add');
+    });
+    body.i64_const(0);
+    body.local_get(left);
+    body.i64_const(32);
+    body.emit('i64.shl');
+    body.emit('i64.sub');
+  });
+
+  // goOn(state) -> time: after host code. When it took the fetch page away, the run ends with this instruction.
+  define(goOn, ['i32'], (body) => {
+    body.local_get(STATE);
+    body.load('i32.load', OFFSET.fetchTable);
+    body.if();
+    body.local_get(STATE);
+    body.return_call(begin);
+    body.end();
+    setField(body, 'timeLimit', () => pushField(body, 'cycles'));
+    body.i64_const(0);
+  });
+
+  // settle(state, rip, time)
+  define(settle, ['i32', 'i64', 'i64'], (body) => {
+    setField(body, 'rip', () => body.local_get(1));
+    settleTime(body, TIME);
+  });
+
+  // settleInside(state, record, time): RIP behind the instruction, as its semantics see it.
+  define(settleInside, HANDLER_PARAMETERS, (body) => {
+    setField(body, 'rip', () => pushRip(body, RECORD.end));
+    settleTime(body, TIME);
+  });
+
+  // --- ways in --------------------------------------------------------------------------------------------------
+
+  exported('enter', ['i32'], (body) => {
+    body.local_get(STATE);
+    pushField(body, 'rip');
+    body.local_get(STATE);
+    body.call(begin);
+    body.return_call(run.lookup);
+  });
+  exported('enterAt', ['i32', 'i32'], (body) => {
+    const time = body.local('i64');
+    body.local_get(STATE);
+    body.call(begin);
+    body.local_set(time);
+    dispatch(body, handlerType, 1, time);
+  });
+
+  // --- finding the record ---------------------------------------------------------------------------------------
+
+  runFunction('lookup', (body) => {
+    const rip = 1;
+    const linear = body.local('i64');
+    const page = body.local('i64');
+    const entry = body.local('i32');
+    const block = body.local('i32');
+    const record = body.local('i32');
+    const leave = (status: Status): void => {
+      body.local_get(STATE);
+      body.local_get(rip);
+      body.local_get(TIME);
+      body.call(settle);
+      body.i32_const(status);
+      body.return();
+    };
+    body.local_get(TIME);
+    body.i64_const(0);
+    body.emit('i64.ge_s');
+    body.hint(false);
+    body.if();
+    leave(Status.DEADLINE);
+    body.end();
+
+    body.local_get(rip);
+    pushField(body, 'codeBase');
+    body.emit('i64.add');
+    body.local_tee(linear);
+    body.i64_const(-4096);
+    body.emit('i64.and');
+    body.local_set(page);
+    setField(body, 'codePage', () => {
+      body.local_get(rip);
+      body.local_get(linear);
+      body.i64_const(0xfff);
+      body.emit('i64.and');
+      body.emit('i64.sub');
+    });
+    body.local_get(page);
+    pushField(body, 'fetchPage');
+    body.emit('i64.ne');
+    body.local_get(STATE);
+    body.load('i32.load', OFFSET.fetchTable);
+    body.emit('i32.eqz');
+    body.emit('i32.or');
+    body.hint(false);
+    body.if();
+    newFetchPage(body, layout, linear, page, entry, block, () => {
+      body.local_get(STATE);
+      body.local_get(rip);
+      body.local_get(TIME);
+      body.call(settle);
+      body.local_get(STATE);
+      body.call(host.syncFetch);
+      body.emit('i32.eqz');
+      body.if();
+      body.i32_const(Status.FAULT);
+      body.return();
+      body.end();
+      body.local_get(STATE);
+      body.call(goOn);
+      body.local_set(TIME);
+    });
+    body.end();
+
+    body.local_get(STATE);
+    body.load('i32.load', OFFSET.fetchTable);
+    body.local_get(linear);
+    body.emit('i32.wrap_i64');
+    body.i32_const(0xfff);
+    body.emit('i32.and');
+    body.i32_const(2);
+    body.emit('i32.shl');
+    body.emit('i32.add');
+    body.load('i32.load', 0);
+    body.local_tee(record);
+    body.emit('i32.eqz');
+    body.hint(false);
+    body.if();
+    leave(Status.DECODE);
+    body.end();
+    dispatch(body, handlerType, record, TIME);
+  });
+
+  // --- ways out -------------------------------------------------------------------------------------------------
+
+  runFunction('stop', (body) => {
+    settleAt(body, RECORD.start);
+    body.i32_const(Status.DEADLINE);
+  });
+  for (const [name, status] of [
+    ['fault', Status.FAULT],
+    ['repeat', Status.REPEAT],
+  ] as const) {
+    runFunction(name, (body) => {
+      settleAt(body, RECORD.start);
+      uncount(body);
+      body.i32_const(status);
+    });
+  }
+  runFunction('continues', (body) => {
+    const time = 1;
+    pushField(body, 'stepping');
+    body.i64_const(0);
+    body.emit('i64.ne');
+    pushField(body, 'timeLimit');
+    pushElapsed(body, time);
+    body.emit('i64.add');
+    pushField(body, 'deadline');
+    body.emit('i64.lt_s');
+    body.emit('i32.and');
+  });
+
+  // --- host code inside an instruction --------------------------------------------------------------------------
+
+  const inside = (body: FunctionBody): void => {
+    body.local_get(STATE);
+    body.local_get(RECORD_POINTER);
+    body.local_get(TIME);
+    body.call(settleInside);
+  };
+  for (const name of ['slowLoad', 'slowStore'] as const) {
+    runFunction(name, (body) => {
+      inside(body);
+      setField(body, 'slowAddress', () => body.local_get(3));
+      body.local_get(STATE);
+      body.local_get(4);
+      body.local_get(5);
+      body.call(host[name]);
+      body.local_get(STATE);
+      body.call(goOn);
+    });
+  }
+  runFunction('commitStore', (body) => {
+    inside(body);
+    body.local_get(STATE);
+    body.call(host.commitStore);
+    body.local_get(STATE);
+    body.call(goOn);
+  });
+
+  // --- handlers of the first slots ------------------------------------------------------------------------------
+
+  const slots: number[] = [];
+  const slot = (at: number, name: string, write: (body: FunctionBody) => void): void => {
+    slots[at] = own(HANDLER_PARAMETERS, HANDLER_RESULTS);
+    builder.nameFunction(slots[at], name);
+    define(slots[at], HANDLER_PARAMETERS, write);
+  };
+  slot(SLOT.decode, 'decode', (body) => {
+    settleAt(body, RECORD.start);
+    body.i32_const(Status.DECODE);
+  });
+  slot(SLOT.lookup, 'next page', (body) => {
+    body.local_get(STATE);
+    pushRip(body, RECORD.start);
+    body.local_get(TIME);
+    body.return_call(run.lookup);
+  });
+  slot(SLOT.system, 'system', (body) => {
+    const status = body.local('i32');
+    body.local_get(TIME);
+    body.local_get(RECORD_POINTER);
+    body.load('i64.load32_u', RECORD.cost);
+    body.i64_const(32);
+    body.emit('i64.shl');
+    body.emit('i64.add');
+    body.i64_const(1);
+    body.emit('i64.add');
+    body.local_set(TIME);
+    inside(body);
+    body.local_get(STATE);
+    body.local_get(RECORD_POINTER);
+    body.call(host.system);
+    body.local_tee(status);
+    body.emit('i32.eqz');
+    body.if();
+    body.local_get(STATE);
+    pushField(body, 'rip');
+    body.local_get(STATE);
+    body.call(goOn);
+    body.return_call(run.lookup);
+    body.end();
+    body.local_get(status);
+    body.i32_const(Status.FAULT);
+    body.emit('i32.eq');
+    body.local_get(status);
+    body.i32_const(Status.REPEAT);
+    body.emit('i32.eq');
+    body.emit('i32.or');
+    body.if();
+    setField(body, 'rip', () => pushRip(body, RECORD.start));
+    uncount(body);
+    body.end();
+    body.local_get(status);
+  });
+  builder.element(0, 0, slots);
   return builder.build();
 }
 
-/** Adds to a u64 field. The amount is pushed by `amount`. */
-function increase(body: FunctionBody, offset: number, amount: () => void): void {
+function pushField(body: FunctionBody, name: keyof typeof OFFSET): void {
   body.local_get(STATE);
-  body.local_get(STATE);
-  body.load('i64.load', offset);
-  amount();
-  body.emit('i64.add');
-  body.store('i64.store', offset);
+  body.load('i64.load', OFFSET[name]);
 }
 
-/** Accounts for the instruction of `record`, calls its handler, and takes back what did not happen. */
-function executeRecord(body: FunctionBody, handlerType: number, record: number, status: number): void {
-  const start = body.local('i64');
+function setField(body: FunctionBody, name: keyof typeof OFFSET, value: () => void): void {
   body.local_get(STATE);
-  body.load('i64.load', OFFSET.rip);
-  body.local_set(start);
-  increase(body, OFFSET.cycles, () => {
-    body.local_get(record);
-    body.load('i64.load32_u', RECORD.cost);
+  value();
+  body.store('i64.store', OFFSET[name]);
+}
+
+/** Pushes the RIP of a place in the record's page. */
+export function pushRip(body: FunctionBody, place: typeof RECORD.start | typeof RECORD.end): void {
+  pushField(body, 'codePage');
+  body.local_get(RECORD_POINTER);
+  body.load('i64.load16_u', place);
+  body.emit('i64.add');
+}
+
+/** Cycles of a time word, less `timeLimit`. */
+function pushElapsed(body: FunctionBody, time: number): void {
+  body.local_get(time);
+  body.i64_const(32);
+  body.emit('i64.shr_s');
+}
+
+function settleTime(body: FunctionBody, time: number): void {
+  setField(body, 'cycles', () => {
+    pushField(body, 'timeLimit');
+    pushElapsed(body, time);
+    body.emit('i64.add');
   });
-  increase(body, OFFSET.instructions, () => body.i64_const(1));
-  body.local_get(STATE);
-  body.local_get(start);
-  body.local_get(record);
-  body.load('i64.load16_u', RECORD.length);
-  body.emit('i64.add');
-  body.store('i64.store', OFFSET.rip);
-  body.local_get(STATE);
-  body.local_get(record);
-  body.local_get(record);
-  body.load('i32.load', RECORD.handler);
-  body.call_indirect(handlerType);
-  body.local_tee(status);
-  body.if();
-  body.local_get(status);
-  body.i32_const(Status.FAULT);
-  body.emit('i32.eq');
-  body.local_get(status);
-  body.i32_const(Status.REPEAT);
-  body.emit('i32.eq');
-  body.emit('i32.or');
-  body.if();
-  body.local_get(STATE);
-  body.local_get(start);
-  body.store('i64.store', OFFSET.rip);
-  increase(body, OFFSET.instructions, () => body.i64_const(-1));
-  body.end();
-  body.end();
-  body.free(start);
+  setField(body, 'instructions', () => {
+    pushField(body, 'instructions');
+    body.local_get(time);
+    body.i64_const(0xffff_ffff);
+    body.emit('i64.and');
+    body.emit('i64.add');
+  });
 }
 
-function loopBody(layout: MachineLayout, handlerType: number, syncFetch: number): FunctionBody {
-  const body = new FunctionBody(['i32']);
-  const linear = body.local('i64');
-  const page = body.local('i64');
-  const entry = body.local('i32');
-  const block = body.local('i32');
-  const record = body.local('i32');
-  const status = body.local('i32');
-  const again = body.loop();
+function settleAt(body: FunctionBody, place: typeof RECORD.start | typeof RECORD.end): void {
+  setField(body, 'rip', () => pushRip(body, place));
+  settleTime(body, TIME);
+}
 
-  body.local_get(STATE);
-  body.load('i64.load', OFFSET.cycles);
-  body.local_get(STATE);
-  body.load('i64.load', OFFSET.deadline);
-  body.emit('i64.ge_s');
-  body.if();
-  body.i32_const(Status.DEADLINE);
-  body.return();
-  body.end();
+/** Takes back one instruction of the settled count. */
+function uncount(body: FunctionBody): void {
+  setField(body, 'instructions', () => {
+    pushField(body, 'instructions');
+    body.i64_const(-1);
+    body.emit('i64.add');
+  });
+}
 
+/** A hit of the lookup table in 64-bit mode on a frame with decoded code stays here; all else asks host code. */
+function newFetchPage(
+  body: FunctionBody,
+  layout: MachineLayout,
+  linear: number,
+  page: number,
+  entry: number,
+  block: number,
+  askHost: () => void,
+): void {
+  const known = body.block();
+  const ask = body.block();
   body.local_get(STATE);
-  body.load('i64.load', OFFSET.rip);
+  body.load('i32.load', OFFSET.codeMode);
+  body.i32_const(CODE_MODE_64);
+  body.emit('i32.ne');
+  body.br_if(ask);
   body.local_get(STATE);
-  body.load('i64.load', OFFSET.codeBase);
-  body.emit('i64.add');
-  body.local_tee(linear);
-  body.i64_const(-4096);
-  body.emit('i64.and');
-  body.local_tee(page);
-  body.local_get(STATE);
-  body.load('i64.load', OFFSET.fetchPage);
-  body.emit('i64.ne');
-  body.local_get(STATE);
-  body.load('i32.load', OFFSET.fetchTable);
-  body.emit('i32.eqz');
-  body.emit('i32.or');
-  body.if();
-  newFetchPage();
-  body.end();
-
-  body.local_get(STATE);
-  body.load('i32.load', OFFSET.fetchTable);
+  body.load('i32.load', OFFSET.lookupTable);
   body.local_get(linear);
+  body.i64_const(12 - Math.log2(LOOKUP_ENTRY_BYTES));
+  body.emit('i64.shr_u');
   body.emit('i32.wrap_i64');
-  body.i32_const(0xfff);
+  body.i32_const((LOOKUP_ENTRIES - 1) * LOOKUP_ENTRY_BYTES);
   body.emit('i32.and');
+  body.emit('i32.add');
+  body.local_tee(entry);
+  body.load('i64.load', FETCH_TAG);
+  body.local_get(page);
+  pushField(body, 'tlbGeneration');
+  body.emit('i64.or');
+  body.emit('i64.ne');
+  body.br_if(ask);
+  // block = codeIndex[(page + addend - ramBase) >> 12]
+  body.local_get(page);
+  body.local_get(entry);
+  body.load('i64.load', ADDEND);
+  body.emit('i64.add');
+  body.emit('i32.wrap_i64');
+  body.i32_const(layout.ramBase);
+  body.emit('i32.sub');
+  body.i32_const(12);
+  body.emit('i32.shr_u');
   body.i32_const(2);
   body.emit('i32.shl');
-  body.emit('i32.add');
+  body.load('i32.load', layout.codeIndex);
+  body.local_tee(block);
+  body.emit('i32.eqz');
+  body.br_if(ask);
+  body.local_get(block);
   body.load('i32.load', 0);
-  body.local_tee(record);
-  body.emit('i32.eqz');
-  body.if();
-  body.i32_const(Status.DECODE);
-  body.return();
-  body.end();
-
-  executeRecord(body, handlerType, record, status);
-  body.local_get(status);
-  body.emit('i32.eqz');
-  body.br_if(again);
-  body.end();
-  body.local_get(status);
-  return body;
-
-  /** A hit of the lookup table in 64-bit mode on a frame with decoded code stays here; all else asks host code. */
-  function newFetchPage(): void {
-    const known = body.block();
-    const ask = body.block();
-    body.local_get(STATE);
-    body.load('i32.load', OFFSET.codeMode);
-    body.i32_const(CODE_MODE_64);
-    body.emit('i32.ne');
-    body.br_if(ask);
-    body.local_get(STATE);
-    body.load('i32.load', OFFSET.lookupTable);
-    body.local_get(linear);
-    body.i64_const(12 - Math.log2(LOOKUP_ENTRY_BYTES));
-    body.emit('i64.shr_u');
-    body.emit('i32.wrap_i64');
-    body.i32_const((LOOKUP_ENTRIES - 1) * LOOKUP_ENTRY_BYTES);
-    body.emit('i32.and');
-    body.emit('i32.add');
-    body.local_tee(entry);
-    body.load('i64.load', FETCH_TAG);
-    body.local_get(page);
-    body.local_get(STATE);
-    body.load('i64.load', OFFSET.tlbGeneration);
-    body.emit('i64.or');
-    body.emit('i64.ne');
-    body.br_if(ask);
-    // block = codeIndex[(page + addend - ramBase) >> 12]
-    body.local_get(page);
+  body.i32_const(CODE_MODE_64);
+  body.emit('i32.ne');
+  body.br_if(ask);
+  setField(body, 'fetchPage', () => body.local_get(page));
+  setField(body, 'fetchAddend', () => {
     body.local_get(entry);
     body.load('i64.load', ADDEND);
-    body.emit('i64.add');
-    body.emit('i32.wrap_i64');
-    body.i32_const(layout.ramBase);
-    body.emit('i32.sub');
-    body.i32_const(12);
-    body.emit('i32.shr_u');
-    body.i32_const(2);
-    body.emit('i32.shl');
-    body.load('i32.load', layout.codeIndex);
-    body.local_tee(block);
-    body.emit('i32.eqz');
-    body.br_if(ask);
-    body.local_get(block);
-    body.load('i32.load', 0);
-    body.i32_const(CODE_MODE_64);
-    body.emit('i32.ne');
-    body.br_if(ask);
-    body.local_get(STATE);
-    body.local_get(page);
-    body.store('i64.store', OFFSET.fetchPage);
-    body.local_get(STATE);
-    body.local_get(entry);
-    body.load('i64.load', ADDEND);
-    body.store('i64.store', OFFSET.fetchAddend);
-    body.local_get(STATE);
-    body.local_get(block);
-    body.i32_const(BLOCK_HEADER_BYTES);
-    body.emit('i32.add');
-    body.store('i32.store', OFFSET.fetchTable);
-    body.br(known);
-    body.end();
-    body.local_get(STATE);
-    body.call(syncFetch);
-    body.emit('i32.eqz');
-    body.if();
-    body.i32_const(Status.FAULT);
-    body.return();
-    body.end();
-    body.end();
-  }
+  });
+  body.local_get(STATE);
+  body.local_get(block);
+  body.i32_const(BLOCK_HEADER_BYTES);
+  body.emit('i32.add');
+  body.store('i32.store', OFFSET.fetchTable);
+  body.br(known);
+  body.end();
+  askHost();
+  body.end();
 }

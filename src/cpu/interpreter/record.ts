@@ -1,40 +1,56 @@
 /**
- * The decoded form that generated code reads: one record an instruction, in the machine's WebAssembly memory.
+ * The decoded form that generated code reads: one record an instruction, in the machine's WebAssembly memory. A record
+ * belongs to a place in a code frame and stays there until everything is dropped: neighbours point at it. A place that
+ * is known but not decoded, or whose bytes were written to, has a record with the decode handler.
  *
  *    0  u32  slot of the handler in the function table
- *    4  u32  cost in twelfths of a cycle
- *    8  u16  length in bytes
- *   10  u16  offset from the processor's base of the first, second and third register operand (xmm and mmx
+ *    4  u32  record of the instruction that follows
+ *    8  u32  record of a relative branch's target in the same page; 0 when it is elsewhere
+ *   12  u16  offset in the page
+ *   14  u16  offset of the end; beyond the page when the instruction crosses it
+ *   16  u16  offset from the processor's base of the first, second and third register operand (xmm and mmx
  *            registers too); i of ST(i)
- *   16  u16  offset of the base register (the zero slot when there is none; the RIP slot for RIP-relative)
- *   18  u16  offset of the index register
- *   20  u16  scale as a shift count
- *   22  u16  offset of the segment base (a slot that is always zero for flat segments of 64-bit mode)
- *   24  u16  offset of the address mask
- *   26  u16  segment register number
- *   28  u32  second immediate, or for system instructions the number of the kept Instruction
- *   32  i64  displacement
- *   40  i64  immediate, extended to 64 bits
+ *   22  u16  offset of the base register (the code page for RIP-relative)
+ *   24  u16  offset of the index register
+ *   26  u16  scale as a shift count
+ *   28  u16  offset of the segment base
+ *   30  u16  segment register number
+ *   32  u32  second immediate, or for system instructions the number of the kept Instruction
+ *   36  u32  cost in twelfths of a cycle, for system instructions (the handlers of all others know theirs)
+ *   40  i64  displacement; of RIP-relative operands, from the code page
+ *   48  i64  immediate, extended to 64 bits
  */
 import { type Instruction, NO_REGISTER, type Operand, RIP_REGISTER, Segment } from '../../x86/instruction.ts';
 import { OFFSET } from '../state.ts';
 
-export const RECORD_BYTES = 48;
+export const RECORD_BYTES = 64;
 
 export const RECORD = {
   handler: 0,
-  cost: 4,
-  length: 8,
-  registers: [10, 12, 14],
-  base: 16,
-  index: 18,
-  scale: 20,
-  segmentBase: 22,
-  addressMask: 24,
-  segment: 26,
-  immediate2: 28,
-  displacement: 32,
-  immediate: 40,
+  next: 4,
+  target: 8,
+  start: 12,
+  end: 14,
+  registers: [16, 18, 20],
+  base: 22,
+  index: 24,
+  scale: 26,
+  segmentBase: 28,
+  segment: 30,
+  immediate2: 32,
+  cost: 36,
+  displacement: 40,
+  immediate: 48,
+} as const;
+
+/** Slots of the function table that the loop module fills; handlers of instruction forms come behind. */
+export const SLOT = {
+  /** Records with this handler have not been decoded. */
+  decode: 0,
+  /** Records with this handler stand for an address outside the page. */
+  lookup: 1,
+  system: 2,
+  firstHandler: 3,
 } as const;
 
 /** Operands whose register is named in the record. */
@@ -56,12 +72,19 @@ export function registerOffset(operand: Operand): number {
   }
 }
 
-const ADDRESS_MASK_INDEX = { 16: 0, 32: 1, 64: 2 } as const;
+/** An address form has a base of zero that handlers leave out: 64-bit mode, and no FS or GS. */
+export function hasFlatSegment(i: Instruction): boolean {
+  return i.mode === 64 && (i.memory === undefined || i.memory.segment < Segment.FS);
+}
 
-export function writeRecord(view: DataView, at: number, i: Instruction, handler: number, cost: number, extra: number): void {
-  view.setUint32(at + RECORD.handler, handler, true);
-  view.setUint32(at + RECORD.cost, cost, true);
-  view.setUint16(at + RECORD.length, i.length, true);
+/** Shifts and rotations by a constant: each count has a handler of its own, with most of the flags' work folded away. */
+export function hasFixedImmediate({ row, operands }: Instruction): boolean {
+  return /^(SH[LR]D?|SAL|SAR|RO[LR]|RC[LR])$/.test(row.mnemonic) && operands.at(-1)?.kind === 'immediate';
+}
+
+/** The fields that depend on the instruction alone and its end in the page; `handler`, `next`, `target` and `start` are the engine's. */
+export function writeRecord(view: DataView, at: number, i: Instruction, end: number, extra: number): void {
+  view.setUint16(at + RECORD.end, end, true);
   let register = 0;
   for (const operand of i.operands) {
     if (!isRegisterOperand(operand)) continue;
@@ -71,26 +94,30 @@ export function writeRecord(view: DataView, at: number, i: Instruction, handler:
   view.setBigInt64(at + RECORD.immediate, BigInt.asIntN(64, i.immediate), true);
   const { memory } = i;
   if (memory === undefined) return;
-  const slot = (register: number): number =>
-    register === NO_REGISTER ? OFFSET.zero : register === RIP_REGISTER ? OFFSET.rip : OFFSET.gpr + register * 8;
-  view.setUint16(at + RECORD.base, slot(memory.base), true);
+  const ripRelative = memory.base === RIP_REGISTER;
+  const slot = (number: number): number => (number === NO_REGISTER ? OFFSET.zero : OFFSET.gpr + number * 8);
+  view.setUint16(at + RECORD.base, ripRelative ? OFFSET.codePage : slot(memory.base), true);
   view.setUint16(at + RECORD.index, slot(memory.index), true);
   view.setUint16(at + RECORD.scale, memory.scale, true);
-  const flat = i.mode === 64 && memory.segment < Segment.FS;
-  view.setUint16(at + RECORD.segmentBase, flat ? OFFSET.flatBase : OFFSET.segmentBase + memory.segment * 8, true);
-  view.setUint16(at + RECORD.addressMask, OFFSET.addressMask + ADDRESS_MASK_INDEX[i.addressSize] * 8, true);
+  view.setUint16(at + RECORD.segmentBase, OFFSET.segmentBase + memory.segment * 8, true);
   view.setUint16(at + RECORD.segment, memory.segment, true);
-  view.setBigInt64(at + RECORD.displacement, BigInt.asIntN(64, memory.displacement), true);
+  view.setBigInt64(at + RECORD.displacement, BigInt.asIntN(64, memory.displacement + (ripRelative ? BigInt(end) : 0n)), true);
 }
 
 /**
  * Everything about an instruction that its handler's code depends on; instructions with equal keys share a handler.
- * Register numbers, displacements and immediates are not part of it: they are read from the record.
+ * Register numbers, displacements and most immediates are not part of it: they are read from the record.
  */
 export function handlerKey(i: Instruction): string {
-  let key = `${i.row.id}.${i.operandSize}.${i.addressSize}.${i.mode === 64 ? 64 : 32}${i.repeat}`;
+  const { memory } = i;
+  let key = `${i.row.id}.${i.operandSize}.${i.addressSize}.${i.mode === 64 ? 64 : 32}${i.repeat}${i.lock ? 'lock' : ''}`;
   for (const operand of i.operands) key += `.${operand.kind.slice(0, 2)}${operand.width}`;
+  if (hasFixedImmediate(i)) key += `#${i.immediate}`;
+  if (!hasFlatSegment(i)) key += '.s';
+  if (memory === undefined) return key;
+  if (memory.base !== NO_REGISTER) key += '.b';
+  if (memory.index !== NO_REGISTER) key += memory.scale === 0 ? '.i' : '.n';
   // POP to memory depends on whether the address is based on RSP.
-  if (i.row.mnemonic === 'POP' && i.memory?.base === 4) key += '.rsp';
+  if (i.row.mnemonic === 'POP' && memory.base === 4) key += '.rsp';
   return key;
 }
