@@ -202,7 +202,9 @@ const pushRaising = subroutine('x87.pushRaising', 3, 0, (k, significand, signExp
   const zero = k.constant(0);
   const full = isFull(k);
   const overflow = k.constant(X87Flag.IE | X87Flag.SF | X87Flag.C1);
-  const [ended] = k.call(raise, k.select(full, overflow, flags));
+  // FLD of an empty register with no room for its copy is an underflow.
+  const underflow = k.ne(k.and(flags, k.constant(X87Flag.SF)), zero);
+  const [ended] = k.call(raise, k.select(k.both(full, k.negate(underflow)), overflow, flags));
   // A denormal is pushed all the same when its exception is unmasked: an operand in memory has been converted by then.
   const onlyDenormal = k.both(k.negate(full), k.eq(flags, k.constant(X87Flag.DE)));
   k.when(k.either(k.eq(ended, zero), onlyDenormal), () => {

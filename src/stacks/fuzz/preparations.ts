@@ -78,9 +78,11 @@ export function prepare(unit: UnitBuilder, shape: Shape): Preparation {
     case 'BTS':
     case 'BTR':
     case 'BTC': {
-      if (!shape.memoryForm || shape.opcode.endsWith('ib') || wild) return NOTHING;
+      if (!shape.memoryForm || shape.opcode.endsWith('ib')) return NOTHING;
+      // Bit offsets reach far; never as far as what the host has mapped beside the program.
       const reg = unit.freeRegister();
-      unit.loadSigned(reg, choices.below(800) - 400);
+      const reach = wild ? 0x8_0000 : 400;
+      unit.loadSigned(reg, choices.below(2 * reach) - reach);
       return { reg };
     }
     case 'MOVS':
@@ -167,6 +169,22 @@ export function prepare(unit: UnitBuilder, shape: Shape): Preparation {
       unit.atAddress(mnemonic === 'FXRSTOR64' ? [0x48, 0x0f, 0xae] : [0x0f, 0xae], 0, LARGE_AREA);
       clearFxPointers(unit);
       return { address: LARGE_AREA, defines: X87_CONDITIONS };
+    case 'XSAVE':
+    case 'XSAVE64':
+    case 'XSAVEOPT':
+    case 'XSAVEOPT64':
+    case 'XSAVEC':
+    case 'XSAVEC64':
+      return { address: LARGE_AREA };
+    case 'XRSTOR':
+    case 'XRSTOR64':
+      // An image with a header of zeros, then with what XSAVE writes for the mask in EDX:EAX.
+      for (let offset = 512; offset < 576; offset += 4) unit.store(LARGE_AREA + offset, 0);
+      unit.atAddress(mnemonic === 'XRSTOR64' ? [0x48, 0x0f, 0xae] : [0x0f, 0xae], 4, LARGE_AREA);
+      return { address: LARGE_AREA };
+    case 'XGETBV':
+      if (!wild) unit.load(RCX, 0);
+      return NOTHING;
     case 'FNSTENV':
       return { address: LARGE_AREA, operandSizes: [32], after: clearPointers };
     case 'FNSAVE':

@@ -28,6 +28,7 @@ export class ProgramGenerator {
   private readonly body: readonly RowClass[];
   private readonly last: readonly RowClass[];
   private readonly ending: readonly RowClass[];
+  private readonly ownEnding: readonly RowClass[];
   private readonly decoder: Decoder;
   private readonly compare: number;
   private readonly examine: number;
@@ -41,6 +42,7 @@ export class ProgramGenerator {
     this.body = any.filter(({ place }) => place === 'body');
     this.last = chosen.filter(({ place }) => place !== 'never');
     this.ending = chosen.filter(({ place }) => place === 'last');
+    this.ownEnding = this.ending.filter(({ host }) => !host);
     this.decoder = new Decoder(model.features);
     this.compare = this.idOf('39 /r');
     this.examine = this.idOf('D9 E5');
@@ -79,8 +81,7 @@ export class ProgramGenerator {
       if (unit !== undefined) addDefined(unit);
     }
     let approximation: Approximation | undefined;
-    const ending = this.ending.length > 0 && oneIn(choices, 2);
-    const final = this.drawClass(context, ending ? this.ending : this.last, own);
+    const final = this.drawClass(context, this.lastClasses(choices, own), own);
     const unit = final === undefined ? undefined : drawUnit(context, final.row, true);
     if (final !== undefined && unit !== undefined && (unit.effects.reads & mask) === 0) {
       add(unit);
@@ -88,6 +89,12 @@ export class ProgramGenerator {
       if (/^(CMPS|SCAS)$/.test(final.row.mnemonic)) approximation = 'repeated-comparison';
     }
     return { mode, units, initial: initialState(choices, mode), approximation, comparableWithHost: !own };
+  }
+
+  /** Half of the programs end with what can stand nowhere else; few may hold what is the machine's own, so these have more of it. */
+  private lastClasses(choices: Choices, own: boolean): readonly RowClass[] {
+    if (this.ending.length === 0 || !oneIn(choices, 2)) return this.last;
+    return own && this.ownEnding.length > 0 ? this.ownEnding : this.ending;
   }
 
   private drawFrom(context: UnitContext, classes: readonly RowClass[], own: boolean, wild: boolean): Unit | undefined {

@@ -1,4 +1,5 @@
 /** Runs generated programs on one engine: puts the initial state in, and reads the final state and the memory that changed. */
+import { Cr4 } from '../../x86/control-registers.ts';
 import { Decoder } from '../../x86/decode.ts';
 import type { DecodeResult } from '../../x86/decode.ts';
 import type { CodeMode } from '../../x86/instruction.ts';
@@ -21,6 +22,9 @@ export class CountingDecoder extends Decoder {
   }
 }
 
+/** What XCR0 enables: the components that the program's state has. */
+const X87_AND_SSE = 3n;
+
 interface Region {
   readonly start: number;
   readonly executable: boolean;
@@ -39,7 +43,8 @@ export class ProgramMachine {
 
   constructor(mode: 64 | 32, engine: EngineName, cpuid: CpuidModel, decoder?: Decoder) {
     this.mode = mode;
-    this.machine = new UserMachine(mode, engine, decoder === undefined ? { cpuid } : { cpuid, decoder });
+    const xsave = cpuid.features.has('XSAVE') ? { setCr4: Cr4.OSXSAVE, xcr0: X87_AND_SSE } : {};
+    this.machine = new UserMachine(mode, engine, { cpuid, ...xsave, ...(decoder && { decoder }) });
     this.regions = USER_REGIONS.map((region) => this.mapped(region));
     this.code = this.regions.find(({ executable }) => executable) as Region;
     for (const { start, initialBytes } of this.regions) this.machine.memory.writeBytes(start, initialBytes);

@@ -81,7 +81,9 @@ const NO_DEVICES: Bus = {
 /** Deviations from the usual set-up, for tests of what they switch. */
 export interface UserMachineOptions {
   readonly setCr0?: number;
+  readonly setCr4?: number;
   readonly clearCr4?: number;
+  readonly xcr0?: bigint;
   readonly cpuid?: CpuidModel;
   /** Decoder of the engine; one that counts tells which rows were executed (the reference engine decodes each time). */
   readonly decoder?: Decoder;
@@ -149,7 +151,8 @@ export class UserMachine {
     state.set('cr4', BigInt(Cr4.PAE | Cr4.PGE | Cr4.OSFXSR | Cr4.OSXMMEXCPT | Cr4.UMIP | Cr4.FSGSBASE));
     state.set('efer', BigInt(Efer.NXE | Efer.SCE | (long ? Efer.LME | Efer.LMA : 0)));
     state.set32('cr0', state.get32('cr0') | (this.options.setCr0 ?? 0));
-    state.set32('cr4', state.get32('cr4') & ~(this.options.clearCr4 ?? 0));
+    state.set32('cr4', (state.get32('cr4') | (this.options.setCr4 ?? 0)) & ~(this.options.clearCr4 ?? 0));
+    if (this.options.xcr0 !== undefined) state.set('xcr0', this.options.xcr0);
     state.set('gdtrBase', BigInt(GDT));
     state.set32('gdtrLimit', 0x7f);
     state.set('repeatActive', 0n);
