@@ -12,7 +12,6 @@
  * Values V are 64-bit words; an operand of width w is held zero-extended. Conditions are B.
  */
 import type { Instruction, Operand } from '../x86/instruction.ts';
-import type { Subroutine } from './subroutine.ts';
 
 export type Width = 8 | 16 | 32 | 64;
 
@@ -123,6 +122,17 @@ export interface Computation<V, B> {
   /** One word of a field that has several; the definition sees to it that the index is in range. */
   element(name: string, index: V): V;
   setElement(name: string, index: V, value: V): void;
+}
+
+export type SubroutineBody = <V, B>(k: Computation<V, B>, ...args: V[]) => V[];
+
+/** A function on words, shared by all instructions that call it; made by subroutine.ts. */
+export interface Subroutine {
+  /** Unique among all subroutines: engines key their code by it. */
+  readonly name: string;
+  readonly parameters: number;
+  readonly results: number;
+  readonly body: SubroutineBody;
 }
 
 export interface Algebra<V, B> extends Computation<V, B> {

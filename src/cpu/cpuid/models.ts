@@ -5,10 +5,6 @@
  */
 import { type CpuidModel, cpuidModel } from './model.ts';
 
-/**
- * DEVIATION: every 64-bit processor has FPU, MMX and SSE, and software does not ask; x87 and MMX instructions raise #UD
- * all the same until they are written.
- */
 const V1 = 'FPU DE PSE TSC MSR PAE MCE CX8 APIC SEP MTRR PGE MCA CMOV PAT CLFSH MMX FXSR SSE SSE2 SYSCALL NX LM';
 const V2 = `${V1} SSE3 SSSE3 SSE4.1 SSE4.2 CX16 POPCNT LAHF_LM`;
 

@@ -10,7 +10,8 @@ import { repositoryRoot } from '../../architecture/source-graph.ts';
 const SAMPLE = 250;
 
 const families = `alu unary mov movx xchg shift shiftd muldiv bit cond branch stack string fault prefix bcd bmi misc32 smc
-  seq_int sse_mov sse_fp sse_cvt sse_int sse_ctl sse_rcp sse_str crypto seq_sse`.split(/\s+/);
+  seq_int sse_mov sse_fp sse_cvt sse_int sse_ctl sse_rcp sse_str crypto seq_sse
+  x87_arith x87_cmp x87_ctl x87_ldst x87_misc x87_trans seq_x87 mmx`.split(/\s+/);
 
 function vectorsOf(family: string): Vector[] {
   const file = readFileSync(join(repositoryRoot, 'test/vectors', `${family}.jsonl.gz`));
