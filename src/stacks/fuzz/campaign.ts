@@ -47,7 +47,11 @@ export class Campaign {
 
   constructor(options: CampaignOptions) {
     this.options = options;
-    this.generator = new ProgramGenerator({ model: this.model, forHost: options.engines === false, ...(options.rows && { rows: options.rows }) });
+    this.generator = new ProgramGenerator({
+      model: this.model,
+      forHost: options.engines === false,
+      ...(options.rows && { rows: options.rows }),
+    });
     this.reference = this.machines('reference', this.counting);
     this.interpreter = this.machines('interpreter');
   }
@@ -56,7 +60,9 @@ export class Campaign {
   async run(from: number, count: number): Promise<Failure[]> {
     const programs = Array.from({ length: count }, (_, n) => this.generator.next(new SeededChoices(this.options.seed, from + n)));
     const compared = await this.compare(programs);
-    return compared.flatMap((failure, n) => (failure === undefined ? [] : [{ number: from + n, program: programs[n] as Program, ...failure }]));
+    return compared.flatMap((failure, n) =>
+      failure === undefined ? [] : [{ number: from + n, program: programs[n] as Program, ...failure }],
+    );
   }
 
   /** What differs for each program, or undefined. */

@@ -7,7 +7,7 @@ import { oneIn, pick } from './choices.ts';
 import { STACK_TOP } from './program.ts';
 import { X87_CONDITIONS } from './x87-effects.ts';
 import type { UnitBuilder } from './unit-builder.ts';
-import { integer, integer32, mxcsr, statusFlags, x87Control } from './values.ts';
+import { integer32, mxcsr, statusFlags, x87Control } from './values.ts';
 
 const RAX = 0;
 const RCX = 1;
@@ -294,4 +294,3 @@ function decimal({ choices }: UnitBuilder): number {
   return value;
 }
 
-export const anyImmediate = (unit: UnitBuilder): bigint => integer(unit.choices);

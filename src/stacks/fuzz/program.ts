@@ -112,7 +112,10 @@ function place(code: Uint8Array, at: number, { bytes, fixups }: Piece, target: n
   }
 }
 
-function undefinedFlags({ units, approximation }: Program, unitStarts: readonly number[]): Pick<Layout, 'undefinedAt' | 'consumesUndefined'> {
+function undefinedFlags(
+  { units, approximation }: Program,
+  unitStarts: readonly number[],
+): Pick<Layout, 'undefinedAt' | 'consumesUndefined'> {
   const undefinedAt = new Map<number, number>();
   /** What branches bring to the beginning of a unit. */
   const brought = new Array<number>(units.length + 1).fill(0);

@@ -82,7 +82,8 @@ function attemptUnit({ mode, choices, decoder }: UnitContext, row: EncodedRow, w
   const count = mode === 64 ? 16 : 8;
   const registerCount = (registers: string): number => (registers === 'register' || registers === 'xmm' ? count : 8);
   const regClass = encoding.operands.find(({ source }) => source === Source.MODRM_REG)?.registers ?? 'register';
-  const rmClass = encoding.operands.find(({ source }) => source === Source.MODRM_RM || source === Source.OPCODE_LOW)?.registers ?? 'register';
+  const rmClass =
+    encoding.operands.find(({ source }) => source === Source.MODRM_RM || source === Source.OPCODE_LOW)?.registers ?? 'register';
   const fields: Fields = {
     mode,
     operandSize,
@@ -114,7 +115,8 @@ function attemptUnit({ mode, choices, decoder }: UnitContext, row: EncodedRow, w
     rowId: row.id,
     pieces: unit.pieces,
     main: unit.main,
-    effects: preparation.defines === undefined ? effects : { ...effects, reads: effects.reads, defines: effects.defines | preparation.defines },
+    effects:
+      preparation.defines === undefined ? effects : { ...effects, reads: effects.reads, defines: effects.defines | preparation.defines },
     ahead: preparation.ahead ?? 0,
   };
 }
@@ -151,7 +153,9 @@ function operandSizes({ encoding, defaultSize64 }: EncodedRow, mode: 64 | 32): r
 }
 
 function memoryWidth({ encoding }: EncodedRow, operandSize: number): number {
-  const operand = encoding.operands.find(({ source, memoryWidth: bits }) => (source === Source.MODRM_RM || source === Source.OFFSET) && bits !== 0);
+  const operand = encoding.operands.find(
+    ({ source, memoryWidth: bits }) => (source === Source.MODRM_RM || source === Source.OFFSET) && bits !== 0,
+  );
   return operand === undefined ? 64 : widthBits(operand.memoryWidth, operandSize);
 }
 

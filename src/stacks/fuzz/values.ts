@@ -27,7 +27,9 @@ const DOUBLES: readonly bigint[] = [
 ];
 
 /** Sign and exponent of 80-bit numbers. */
-const EXPONENTS_80: readonly number[] = [0, 0x8000, 0x3fff, 0xbfff, 0x4000, 0x7fff, 0xffff, 1, 0x7ffe, 0x3ffe, 0x403e, 0xc03e, 0x3c00, 0x43ff];
+const EXPONENTS_80: readonly number[] = [
+  0, 0x8000, 0x3fff, 0xbfff, 0x4000, 0x7fff, 0xffff, 1, 0x7ffe, 0x3ffe, 0x403e, 0xc03e, 0x3c00, 0x43ff,
+];
 const SIGNIFICANDS_80: readonly bigint[] = [
   ...[0x8000_0000_0000_0000n, 0xc000_0000_0000_0000n, 0xffff_ffff_ffff_ffffn, 0x8000_0000_0000_0001n, 0xa000_0000_0000_0000n],
   ...[0n, 1n, 0x4000_0000_0000_0000n, 0x8000_0080_0000_0000n, 0x8000_0000_0000_0400n, 0xc90f_daa2_2168_c235n],

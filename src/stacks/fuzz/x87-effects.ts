@@ -11,8 +11,7 @@ const C2 = 0x400 << X87_CONDITIONS_SHIFT;
 const C3 = 0x4000 << X87_CONDITIONS_SHIFT;
 export const X87_CONDITIONS = C0 | C1 | C2 | C3;
 
-const DEFINING =
-  /^(FU?COM(P|PP)?|FICOMP?|FTST|FXAM|FPREM1?|FNINIT|FLDENV|FRSTOR|FXRSTOR(64)?)$/;
+const DEFINING = /^(FU?COM(P|PP)?|FICOMP?|FTST|FXAM|FPREM1?|FNINIT|FLDENV|FRSTOR|FXRSTOR(64)?)$/;
 const READING = /^(FNSTSW|FNSTENV|FNSAVE|FXSAVE(64)?)$/;
 const UNTOUCHED = /^(FNSTCW|FNSTSW|FNSTENV|FXSAVE(64)?|FU?COMIP?)$/;
 const ALL_UNDEFINED = /^(FNCLEX|FLDCW|FFREEP?|FNOP|FNENI|FNDISI|FNSETPM)$/;
@@ -24,7 +23,8 @@ export function withX87(effects: FlagEffects, mnemonic: string): FlagEffects {
     return READING.test(mnemonic) ? { ...effects, reads: effects.reads | X87_CONDITIONS } : effects;
   }
   const reads = READING.test(mnemonic) ? X87_CONDITIONS : 0;
-  if (DEFINING.test(mnemonic) || mnemonic === 'FNSAVE') return { ...effects, reads: effects.reads | reads, defines: effects.defines | X87_CONDITIONS };
+  if (DEFINING.test(mnemonic) || mnemonic === 'FNSAVE')
+    return { ...effects, reads: effects.reads | reads, defines: effects.defines | X87_CONDITIONS };
   if (UNTOUCHED.test(mnemonic)) return { ...effects, reads: effects.reads | reads };
   if (ALL_UNDEFINED.test(mnemonic)) return { ...effects, undefines: effects.undefines | X87_CONDITIONS };
   if (mnemonic.startsWith('FCMOV')) return { ...effects, undefines: effects.undefines | C0 | C2 | C3 };
