@@ -11,3 +11,14 @@ interface TextDecoder {
 declare const TextDecoder: {
   new (label?: 'utf-8' | 'latin1' | 'utf-16le', options?: { fatal?: boolean; ignoreBOM?: boolean }): TextDecoder;
 };
+
+interface AbortSignal {
+  readonly aborted: boolean;
+  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}
+interface AbortController {
+  readonly signal: AbortSignal;
+  abort(): void;
+}
+declare const AbortController: { new (): AbortController };

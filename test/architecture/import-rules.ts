@@ -18,7 +18,7 @@ export const mayImport: Record<string, readonly string[]> = {
   x86: ['base'],
   memory: ['base'],
   'xen-abi': ['base'],
-  racs: ['base'],
+  racs: ['base', 'wasm'],
   platform: ['base', 'memory', 'x86'],
   devices: ['base'],
   boot: ['base'],
