@@ -12,6 +12,7 @@ import {
   type SegmentDescriptor,
   Selector,
 } from '../../x86/descriptors.ts';
+import { Cr0 } from '../../x86/control-registers.ts';
 import { Vector } from '../../x86/exceptions.ts';
 import { Segment } from '../../x86/instruction.ts';
 import { inProtectedMode, updateMode, updateSegment } from '../mode.ts';
@@ -216,14 +217,17 @@ export function loadCodeSegment(processor: Processor, selector: number, cpl: num
 export function checkSegment(processor: Processor, segment: number, offset: number, size: number, write: boolean): boolean {
   const { state } = processor;
   const attributes = state.get32('segmentAttributes', segment);
-  if (segmentAllows(attributes, state.get32('segmentLimit', segment), offset, size, write)) return true;
+  const typed = (state.get32('cr0') & Cr0.PE) !== 0;
+  if (segmentAllows(attributes, state.get32('segmentLimit', segment), offset, size, write, typed)) return true;
   processor.faultWithCode(segment === Segment.SS ? Vector.SS : Vector.GP, 0);
   return false;
 }
 
-function segmentAllows(attributes: number, limit: number, offset: number, size: number, write: boolean): boolean {
-  if ((attributes & (Attribute.P | Attribute.S)) !== (Attribute.P | Attribute.S)) return false;
+/** Real-address mode does not look at the type: `typed` is false. */
+function segmentAllows(attributes: number, limit: number, offset: number, size: number, write: boolean, typed: boolean): boolean {
   const last = offset + size - 1;
+  if (!typed) return last <= limit;
+  if ((attributes & (Attribute.P | Attribute.S)) !== (Attribute.P | Attribute.S)) return false;
   const isCode = (attributes & Attribute.CODE) !== 0;
   const readWrite = (attributes & Attribute.READ_WRITE) !== 0;
   if (write ? isCode || !readWrite : isCode && !readWrite) return false;

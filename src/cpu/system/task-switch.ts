@@ -31,7 +31,7 @@ import {
   setVirtual8086Segment,
 } from '../mmu/segmentation.ts';
 import { IMPLICIT, probeWrite, readLinear, writeLinear } from '../mmu/system-access.ts';
-import { inVirtual8086Mode, updateMode } from '../mode.ts';
+import { inVirtual8086Mode, updateMode, updateSegment } from '../mode.ts';
 import type { Processor } from '../processor.ts';
 import { resync } from './operand.ts';
 
@@ -254,10 +254,10 @@ function loadSegments(processor: Processor, task: NewTask, ext: number): boolean
   const stack = checkStackSegment(processor, task.segments[Segment.SS], cpl, Vector.TS, ext);
   if (stack === undefined || stack === 'null' || !markAccessed(processor, stack)) return false;
   setSegmentRegister(processor, Segment.SS, task.segments[Segment.SS], segmentOf(stack));
+  updateSegment(processor, Segment.SS);
   for (const segment of [Segment.DS, Segment.ES, Segment.FS, Segment.GS]) {
     if (!loadTaskData(processor, segment, task.segments[segment], cpl, ext)) return false;
   }
-  updateMode(processor);
   return true;
 }
 
@@ -292,6 +292,7 @@ function loadTaskData(processor: Processor, segment: number, selector: number, c
   if ((attributes & Attribute.P) === 0) return fault(processor, Vector.NP, code);
   if (!markAccessed(processor, descriptor)) return false;
   setSegmentRegister(processor, segment, selector, segmentOf(descriptor));
+  updateSegment(processor, segment);
   return true;
 }
 
