@@ -7,6 +7,7 @@
  */
 import type { Computation } from '../algebra.ts';
 import { subroutine, type Subroutine } from '../subroutine.ts';
+import { type Exact, exactProduct, exactQuotient, exactRoot, exactSum, type Normalized } from './exact.ts';
 import {
   classify,
   DENORMAL_SOURCE,
@@ -24,9 +25,7 @@ import {
   signOf,
 } from './extended-format.ts';
 import { RoundingControl, X87Flag } from './rounding.ts';
-import { divideWide, multiplyWide, normalizeWide, shiftRightJam, squareRootWide } from './wide.ts';
 
-const TOP_BIT = 1n << 63n;
 const INFINITE_EXPONENT = 0x7fff;
 
 /** Sign word for zero that a sum cancels to. */
@@ -35,95 +34,32 @@ function cancelled<V, B>(k: Computation<V, B>, control: V): Result<V> {
   return [k.constant(0), k.shl(k.word(down), k.constant(15)), k.constant(0)];
 }
 
-/** (sign, exponent, significand of each, control): both normalized. */
-const sum = subroutine('f80.sum', 7, 3, (k, aSign, aExponent, aSignificand, bSign, bExponent, bSignificand, control) => {
-  const zero = k.constant(0);
-  const one = k.constant(1);
-  const sameExponent = k.eq(aExponent, bExponent);
-  const swap = k.either(k.ltS(aExponent, bExponent), k.both(sameExponent, k.ltU(aSignificand, bSignificand)));
-  const sign = k.select(swap, bSign, aSign);
-  const exponent = k.select(swap, bExponent, aExponent);
-  const large = k.select(swap, bSignificand, aSignificand);
-  const small = k.select(swap, aSignificand, bSignificand);
-  const distance = k.sub(exponent, k.select(swap, aExponent, bExponent));
-  const high = k.variable(zero);
-  const low = k.variable(zero);
-  const scale = k.variable(exponent);
-  k.when(
-    k.ltU(distance, k.constant(64)),
-    () => {
-      high.set(k.shr(small, distance));
-      low.set(k.shl(k.shl(small, one), k.sub(k.constant(63), distance)));
-    },
-    () => {
-      const [h, l] = k.call(shiftRightJam, small, zero, distance);
-      high.set(h);
-      low.set(l);
-    },
-  );
-  const h = high.get();
-  const l = low.get();
-  k.when(
-    k.eq(aSign, bSign),
-    () => {
-      const total = k.add(large, h);
-      high.set(total);
-      k.when(k.ltU(total, large), () => {
-        high.set(k.or(k.shr(total, one), k.constant(TOP_BIT)));
-        low.set(k.or(k.or(k.shl(total, k.constant(63)), k.shr(l, one)), k.and(l, one)));
-        scale.set(k.add(exponent, one));
-      });
-    },
-    () => {
-      const difference = k.sub(k.sub(large, h), k.word(k.ne(l, zero)));
-      high.set(difference);
-      low.set(k.sub(zero, l));
-      k.when(k.negate(k.ltS(difference, zero)), () => {
-        k.when(k.ne(k.or(difference, l), zero), () => {
-          const [nh, nl, places] = k.call(normalizeWide, difference, k.sub(zero, l));
-          high.set(nh);
-          low.set(nl);
-          scale.set(k.sub(exponent, places));
-        });
-      });
-    },
-  );
+/** Rounds what an operation came to. */
+const packed = <V, B>(k: Computation<V, B>, { sign, exponent, high, low }: Exact<V>, control: V): Result<V> =>
+  pack(k, sign, exponent, high, low, control);
+
+/** Numbers taken apart, as two arguments of a subroutine are. */
+const parts = <V>(sign: V, exponent: V, significand: V): Normalized<V> => ({ sign, exponent, significand });
+
+/** (sign, exponent, significand of each, control). */
+const sum = subroutine('f80.sum', 7, 3, (k, aSign, aExponent, a, bSign, bExponent, b, control) => {
+  const exact = exactSum(k, parts(aSign, aExponent, a), parts(bSign, bExponent, b));
   const result = resultVariable(k);
   k.when(
-    k.eq(high.get(), zero),
+    k.eq(exact.high, k.constant(0)),
     () => result.set(cancelled(k, control)),
-    () => result.set(pack(k, sign, scale.get(), high.get(), low.get(), control)),
+    () => result.set(packed(k, exact, control)),
   );
   return result.get();
 });
-
-/** (sign, exponent of a + exponent of b, significands, control). */
-const product = subroutine('f80.product', 5, 3, (k, sign, exponent, a, b, control) => {
-  const [high, low] = k.call(multiplyWide, a, b);
-  const top = k.shr(high, k.constant(63));
-  const places = k.xor(top, k.constant(1));
-  const h = k.or(k.shl(high, places), k.and(k.shr(low, k.constant(63)), places));
-  return pack(k, sign, k.add(exponent, top), h, k.shl(low, places), control);
-});
-
-/** (sign, exponent of a - exponent of b, significands, control). */
-const quotient = subroutine('f80.quotient', 5, 3, (k, sign, exponent, a, b, control) => {
-  const zero = k.constant(0);
-  const one = k.constant(1);
-  // a / b is in (1/2, 2): the dividend is a or a / 2, so that the quotient has its top bit set.
-  const less = k.word(k.ltU(a, b));
-  const halved = k.xor(less, one);
-  const dividendLow = k.shl(k.and(a, halved), k.constant(63));
-  const [q, rest] = k.call(divideWide, k.shr(a, halved), dividendLow, b);
-  // The remainder against half of the divisor.
-  const other = k.sub(b, rest);
-  const above = k.select(k.ltU(rest, other), zero, k.constant(TOP_BIT));
-  const sticky = k.word(k.both(k.ne(rest, zero), k.ne(rest, other)));
-  return pack(k, sign, k.sub(exponent, less), q, k.select(k.eq(rest, zero), zero, k.or(above, sticky)), control);
-});
+const product = subroutine('f80.product', 7, 3, (k, aSign, aExponent, a, bSign, bExponent, b, control) =>
+  packed(k, exactProduct(k, parts(aSign, aExponent, a), parts(bSign, bExponent, b)), control),
+);
+const quotient = subroutine('f80.quotient', 7, 3, (k, aSign, aExponent, a, bSign, bExponent, b, control) =>
+  packed(k, exactQuotient(k, parts(aSign, aExponent, a), parts(bSign, bExponent, b)), control),
+);
 
 type Words<V> = { readonly significand: V; readonly signExponent: V };
-type Normalized<V> = { readonly sign: V; readonly exponent: V; readonly significand: V };
 type Classes<V, B> = { readonly a: V; readonly b: V; is(x: V, name: keyof typeof NumberClass): B };
 
 interface BinaryOperation {
@@ -249,8 +185,7 @@ export const add = addition('f80.add', false);
 export const subtract = addition('f80.subtract', true);
 
 export const multiply = binary('f80.multiply', {
-  compute: (k, a, b, control) =>
-    k.call(product, k.xor(a.sign, b.sign), k.add(a.exponent, b.exponent), a.significand, b.significand, control),
+  compute: (k, a, b, control) => k.call(product, a.sign, a.exponent, a.significand, b.sign, b.exponent, b.significand, control),
   special: (k, a, b, { a: aClass, b: bClass, is }, _control, set) => {
     const zero = k.either(is(aClass, 'ZERO'), is(bClass, 'ZERO'));
     const infinite = k.either(is(aClass, 'INFINITE'), is(bClass, 'INFINITE'));
@@ -268,8 +203,7 @@ export const multiply = binary('f80.multiply', {
 });
 
 export const divide = binary('f80.divide', {
-  compute: (k, a, b, control) =>
-    k.call(quotient, k.xor(a.sign, b.sign), k.sub(a.exponent, b.exponent), a.significand, b.significand, control),
+  compute: (k, a, b, control) => k.call(quotient, a.sign, a.exponent, a.significand, b.sign, b.exponent, b.significand, control),
   special: (k, a, b, { a: aClass, b: bClass, is }, _control, set) => {
     const sign = signBit(k, a, b);
     k.when(
@@ -313,11 +247,7 @@ export const squareRoot = subroutine('f80.squareRoot', 3, 3, (k, significand, si
             () => result.set(invalid(k)),
             () => {
               const [m, e] = k.call(normalize, significand, signExponent);
-              // Radicand with an even exponent: m or m / 2, and its root with the top bit set.
-              const even = k.word(k.eq(k.and(e, k.constant(1)), zero));
-              const low = k.shl(k.and(m, even), k.constant(63));
-              const [root, rest] = k.call(squareRootWide, k.shr(m, even), low);
-              const [s, se, flags] = pack(k, zero, k.sar(e, k.constant(1)), root, rest, control);
+              const [s, se, flags] = packed(k, exactRoot(k, parts(zero, e, m)), control);
               result.set([s, se, k.or(flags, k.select(is('DENORMAL'), k.constant(X87Flag.DE), zero))]);
             },
           ),
