@@ -1,7 +1,8 @@
 /**
- * The pair of interrupt controllers of a PC (Intel 8259A), the second cascaded to input 2 of the first. Edge-triggered.
- * Sources: Intel 8259A data sheet (ICW1-4, OCW1-3, fully nested mode, specific and non-specific EOI).
- * Left out: rotating priority, polling, special fully nested mode, level triggering.
+ * The pair of interrupt controllers of a PC (Intel 8259A), the second cascaded to input 2 of the first. Edges are
+ * requests; an input that ELCR marks as level-triggered requests as long as its line is up.
+ * Sources: Intel 8259A data sheet (ICW1-4, OCW1-3, fully nested mode, specific and non-specific EOI); 82371SB (ELCR).
+ * Left out: rotating priority, polling, special fully nested mode.
  */
 interface Chip {
   mask: number;
@@ -13,6 +14,9 @@ interface Chip {
   needsWord4: boolean;
   autoEoi: boolean;
   readInService: boolean;
+  /** Inputs that are up, and those that are level-triggered. */
+  lines: number;
+  levels: number;
 }
 
 const newChip = (): Chip => ({
@@ -24,6 +28,8 @@ const newChip = (): Chip => ({
   needsWord4: false,
   autoEoi: false,
   readInService: false,
+  lines: 0,
+  levels: 0,
 });
 
 export class Pic8259 {
@@ -33,6 +39,15 @@ export class Pic8259 {
   raise(irq: number): void {
     if (irq < 8) this.chips[0].requests |= 1 << irq;
     else this.chips[1].requests |= 1 << (irq - 8);
+  }
+
+  /** The state of an input (0..15). */
+  setLine(irq: number, asserted: boolean): void {
+    const chip = this.chips[irq < 8 ? 0 : 1];
+    const bit = 1 << (irq & 7);
+    if (asserted && (chip.lines & bit) === 0) chip.requests |= bit;
+    if (!asserted) chip.requests &= ~bit;
+    chip.lines = asserted ? chip.lines | bit : chip.lines & ~bit;
   }
 
   /** The INTR line. */
@@ -52,14 +67,20 @@ export class Pic8259 {
     return this.chips[1].base + second;
   }
 
-  /** Ports 0x20, 0x21, 0xA0, 0xA1. */
+  /** Ports 0x20, 0x21, 0xA0, 0xA1; 0x4D0, 0x4D1: which inputs are level-triggered. */
   read(port: number): number {
+    if (port >= 0x4d0) return this.chips[port & 1].levels;
     const chip = this.chips[port >= 0xa0 ? 1 : 0];
     if ((port & 1) !== 0) return chip.mask;
     return chip.readInService ? chip.inService : chip.requests;
   }
 
   write(port: number, value: number): void {
+    if (port >= 0x4d0) {
+      // Timer, keyboard and cascade; clock and coprocessor: always edges.
+      this.chips[port & 1].levels = value & ((port & 1) === 0 ? 0xf8 : 0xde);
+      return;
+    }
     const chip = this.chips[port >= 0xa0 ? 1 : 0];
     if ((port & 1) === 0) {
       if ((value & 0x10) !== 0) this.initialise(chip, value);
@@ -109,7 +130,7 @@ export class Pic8259 {
   /** Highest request of a chip that is above what is in service, or -1. The cascade counts as a request of input 2. */
   private highest(index: 0 | 1): number {
     const chip = this.chips[index];
-    let requests = chip.requests & ~chip.mask;
+    let requests = (chip.requests | (chip.lines & chip.levels)) & ~chip.mask;
     if (index === 0 && (chip.mask & 4) === 0 && this.highest(1) >= 0) requests |= 4;
     for (let irq = 0; irq < 8; irq++) {
       if ((chip.inService & (1 << irq)) !== 0) return -1;
