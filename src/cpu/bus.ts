@@ -7,4 +7,15 @@ export interface Bus {
   writeMemory(address: number, size: 1 | 2 | 4 | 8, value: bigint): void;
   /** Vector of the highest pending unmasked external interrupt, acknowledging it; undefined when it went away. */
   acknowledgeInterrupt(cpuIndex: number): number | undefined;
+  /** Registers of the processor's local APIC: IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800 to 0x8FF. Absent: it has none. */
+  readonly apic?: ApicRegisters;
+}
+
+export interface ApicRegisters {
+  /** Undefined: #GP(0). */
+  readMsr(cpuIndex: number, index: number): bigint | undefined;
+  /** False: #GP(0). */
+  writeMsr(cpuIndex: number, index: number, value: bigint): boolean;
+  /** CR8 was written: the upper half of the task priority. */
+  setTaskPriority(cpuIndex: number, value: number): void;
 }

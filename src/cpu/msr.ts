@@ -82,6 +82,10 @@ export function timestamp(processor: Processor): bigint {
   return BigInt.asUintN(64, processor.cycles + processor.state.get('tscOffset'));
 }
 
+const X2APIC_FIRST = 0x800;
+const X2APIC_LAST = 0x8ff;
+
+/** Without a local APIC around the processor its base is a plain register. */
 const apicBase: MsrDefinition = {
   read: (processor) => processor.state.get('apicBase'),
   write(processor, value) {
@@ -171,14 +175,23 @@ const DEFINITIONS: ReadonlyMap<number, MsrDefinition> = new Map<number, MsrDefin
   ...machineCheck,
 ]);
 
+/** Whether a register is the local APIC's, where the machine has one. */
+function ofApic(index: number): boolean {
+  return index === Msr.IA32_APIC_BASE || index === Msr.IA32_TSC_DEADLINE || (index >= X2APIC_FIRST && index <= X2APIC_LAST);
+}
+
 /** Value, or undefined where the processor has no such register (#GP(0)). */
 export function readMsr(processor: Processor, index: number): bigint | undefined {
+  const { apic } = processor.bus;
+  if (apic !== undefined && ofApic(index >>> 0)) return apic.readMsr(processor.index, index >>> 0);
   if (!exists(processor, index)) return undefined;
   return DEFINITIONS.get(index >>> 0)?.read(processor);
 }
 
 /** False: no such register, or a value that it cannot hold (#GP(0)). */
 export function writeMsr(processor: Processor, index: number, value: bigint): boolean {
+  const { apic } = processor.bus;
+  if (apic !== undefined && ofApic(index >>> 0)) return apic.writeMsr(processor.index, index >>> 0, value);
   if (!exists(processor, index)) return false;
   return DEFINITIONS.get(index >>> 0)?.write(processor, value) ?? false;
 }

@@ -80,7 +80,7 @@ export class AcpiPower {
 
   advance(now: bigint): void {
     const half = this.ticks(now) >> 31n;
-    if (half === this.half) return;
+    if (half <= this.half) return;
     this.half = half;
     this.status |= STATUS_TIMER;
     this.updateLine();

@@ -7,9 +7,10 @@
  */
 import type { SaveWriter } from '../base/persist.ts';
 import { Decoder } from '../x86/decode.ts';
+import { Flag } from '../x86/eflags.ts';
 import { PhysicalMemory } from '../memory/physical-memory.ts';
 import type { CostModel, TranslationModel } from '../timing/model.ts';
-import type { Bus } from '../cpu/bus.ts';
+import type { ApicRegisters, Bus } from '../cpu/bus.ts';
 import type { CpuidModel } from '../cpu/cpuid/model.ts';
 import { type Engine, Status } from '../cpu/engine.ts';
 import { instructionDefinitions } from '../cpu/instructions/index.ts';
@@ -18,11 +19,12 @@ import { type MachineLayout, machineLayout } from '../cpu/layout.ts';
 import { flushLookup } from '../cpu/mmu/lookup-table.ts';
 import { Processor } from '../cpu/processor.ts';
 import { ReferenceEngine } from '../cpu/reference/engine.ts';
-import { run } from '../cpu/run.ts';
+import { Halted, run } from '../cpu/run.ts';
 import { saveProcessor } from '../cpu/save.ts';
 import { PcDevices } from '../devices/pc-devices.ts';
 import { saveMemory } from './save-memory.ts';
 import { RequestedInterrupts } from './requested-interrupts.ts';
+import { enterInit, enterStartup } from './start-state.ts';
 
 export type EngineName = 'reference' | 'interpreter';
 
@@ -38,6 +40,8 @@ export interface BareMachineOptions {
   /** Bytes that the guest writes to the serial port. */
   readonly transmit: (byte: number) => void;
   readonly unknownPort?: (port: number, write: boolean) => void;
+  /** Unix time in seconds at cycle 0. Default 0. */
+  readonly epoch?: bigint;
 }
 
 /** Why {@link BareMachine.run} returned. */
@@ -45,6 +49,7 @@ export type RunEnd =
   | { reason: 'power-off' }
   | { reason: 'debug-exit'; code: number }
   | { reason: 'triple-fault'; cpu: number }
+  | { reason: 'reset' }
   | { reason: 'deadlock' }
   | { reason: 'limit' }
   | { reason: 'stopped' };
@@ -56,7 +61,13 @@ const TWELFTHS = 12n;
 /** Halted with nothing that would wake it now. */
 function waits({ state }: Processor): boolean {
   const nmi = state.get32('nmiPending') !== 0 && state.get32('nmiBlocked') === 0;
-  return state.get32('halted') !== 0 && state.get32('pendingInterrupt') === 0 && !nmi;
+  const interrupt = state.get32('pendingInterrupt') !== 0 && takesInterrupts(state);
+  return state.get32('halted') !== Halted.NO && !interrupt && !nmi;
+}
+
+/** A halted processor with interrupts off stays so. */
+function takesInterrupts(state: Processor['state']): boolean {
+  return state.get32('halted') === Halted.HOST_IDLE || (state.get32('rflags') & Flag.IF) !== 0;
 }
 
 export class BareMachine implements Bus {
@@ -72,6 +83,11 @@ export class BareMachine implements Bus {
   /** The processor that executes now; undefined between turns. */
   private running: Processor | undefined;
   private end: RunEnd | undefined;
+  /** Processors that wait for a start-up message: 1 each. */
+  private readonly waiting: Uint8Array;
+  /** Latest time at which a device was used, in cycles: processors' clocks differ, the devices' does not run back. */
+  private deviceTime = 0n;
+  readonly apic: ApicRegisters;
 
   constructor(options: BareMachineOptions) {
     this.layout = machineLayout(options.cpuCount, options.memoryBytes);
@@ -100,13 +116,41 @@ export class BareMachine implements Bus {
       options.engine === 'reference'
         ? new ReferenceEngine(definitions, decoder, options.costs)
         : new InterpreterEngine(this.layout, this.memory, definitions, decoder, options.costs);
+    const { features, physicalAddressBits } = options.cpuid;
+    this.waiting = new Uint8Array(options.cpuCount);
     this.devices = new PcDevices({
       tscKhz: options.tscKhz,
+      epoch: options.epoch ?? 0n,
+      processors: options.cpuCount,
+      apic: { x2apic: features.has('X2APIC'), tscDeadline: features.has('TSC_DEADLINE'), physicalAddressBits },
+      nmi: (cpu) => this.wake(cpu, () => this.processors[cpu].raiseNmi()),
+      init: (cpu) => this.initialise(cpu),
+      startup: (cpu, vector) => this.startup(cpu, vector),
+      reset: () => this.stop({ reason: 'reset' }),
       transmit: options.transmit,
       maskA20: (masked) => this.maskA20(masked),
       powerOff: (code) => this.stop(code === undefined ? { reason: 'power-off' } : { reason: 'debug-exit', code }),
       ...(options.unknownPort === undefined ? {} : { unknownPort: options.unknownPort }),
     });
+    this.apic = {
+      readMsr: (cpu, index) => this.devices.apics.all[cpu].readMsr(index, this.processors[cpu].cycles),
+      writeMsr: (cpu, index, value) => {
+        const processor = this.processors[cpu];
+        const done = this.devices.apics.all[cpu].writeMsr(index, value, processor.cycles, processor.state.get('tscOffset'));
+        this.devicesChanged(processor);
+        processor.endRun();
+        return done;
+      },
+      setTaskPriority: (cpu, value) => {
+        this.devices.apics.all[cpu].taskPriorityClass = value;
+        this.devicesChanged(this.processors[cpu]);
+      },
+    };
+  }
+
+  /** All processors but the first wait for their start-up message, as firmware leaves them. */
+  parkSecondaryProcessors(): void {
+    for (const { index } of this.processors) if (index !== 0) this.waiting[index] = 1;
   }
 
   /** Ends the run at the next instruction boundary. */
@@ -140,7 +184,12 @@ export class BareMachine implements Bus {
   save(writer: SaveWriter): void {
     writer.section('machine', 1, () => {
       writer.u32(this.processors.length);
-      writer.plain({ devices: this.devices.save(), requested: this.requested.map((requests) => requests.save()) });
+      writer.plain({
+        devices: this.devices.save(),
+        requested: this.requested.map((requests) => requests.save()),
+        waiting: this.waiting.slice(),
+        deviceTime: this.deviceTime,
+      });
       saveMemory(writer, this.memory);
     });
     for (const processor of this.processors) {
@@ -152,22 +201,31 @@ export class BareMachine implements Bus {
   // --- Bus ------------------------------------------------------------------------------------------------------
 
   readPort(port: number, size: 1 | 2 | 4): number {
-    return this.devices.read(port, size, this.processors[0].cycles);
+    const value = this.devices.read(port, size, this.now());
+    this.devicesChanged(this.running);
+    return value;
   }
   writePort(port: number, size: 1 | 2 | 4, value: number): void {
-    this.devices.write(port, size, value, this.processors[0].cycles);
-    this.updateInterruptLine(0);
+    this.devices.write(port, size, value, this.now());
+    this.devicesChanged(this.running);
     // The timer may have got an earlier deadline.
     this.processors[0].endRun();
   }
-  readMemory(_address: number, size: 1 | 2 | 4 | 8): bigint {
-    return (1n << BigInt(size * 8)) - 1n;
+  readMemory(address: number, size: 1 | 2 | 4 | 8): bigint {
+    const asking = this.running ?? this.processors[0];
+    const word = this.devices.readMemory(asking.index, address - (address % 4), asking.cycles);
+    if (word === undefined) return (1n << BigInt(size * 8)) - 1n;
+    this.devicesChanged(asking);
+    return BigInt.asUintN(size * 8, BigInt(word >>> 0) >> BigInt((address % 4) * 8));
   }
-  writeMemory(): void {
-    // Nobody answers.
+  writeMemory(address: number, size: 1 | 2 | 4 | 8, value: bigint): void {
+    if (size < 4) return; // registers are written as double words
+    const asking = this.running ?? this.processors[0];
+    this.devices.writeMemory(asking.index, address, Number(value & 0xffff_ffffn), asking.cycles);
+    this.devicesChanged(asking);
   }
   acknowledgeInterrupt(cpu: number): number | undefined {
-    const vector = this.requested[cpu].take() ?? (cpu === 0 && this.devices.pic.pending ? this.devices.pic.acknowledge() : undefined);
+    const vector = this.requested[cpu].take() ?? this.devices.acknowledge(cpu);
     this.updateInterruptLine(cpu);
     return vector;
   }
@@ -196,26 +254,79 @@ export class BareMachine implements Bus {
     }
   }
 
+  /** The devices' time as the running processor sees it. */
+  private now(): bigint {
+    const { cycles } = this.running ?? this.processors[0];
+    if (cycles > this.deviceTime) this.deviceTime = cycles;
+    return this.deviceTime;
+  }
+
+  /** INIT: from the first processor's point of view the end of the machine, since nothing here plays the firmware again. */
+  private initialise(cpu: number): void {
+    if (cpu === 0) {
+      this.stop({ reason: 'reset' });
+      return;
+    }
+    enterInit(this.processors[cpu]);
+    this.waiting[cpu] = 1;
+    this.processors[cpu].endRun();
+  }
+
+  private startup(cpu: number, vector: number): void {
+    if (this.waiting[cpu] === 0) return;
+    this.wake(cpu, () => {
+      this.waiting[cpu] = 0;
+      enterStartup(this.processors[cpu], vector);
+    });
+  }
+
+  /** Something reaches a processor that may be idle: not in its own past. */
+  private wake(cpu: number, what: () => void): void {
+    const target = this.processors[cpu];
+    const idle = this.waiting[cpu] !== 0 || target.state.get32('halted') !== Halted.NO;
+    what();
+    if (this.running !== undefined && this.running !== target && idle) this.idleUntil(target, this.running.state.get('cycles'));
+  }
+
   // --- the loop -------------------------------------------------------------------------------------------------
 
   private updateInterruptLine(cpu: number): void {
-    const line = this.requested[cpu].any || (cpu === 0 && this.devices.pic.pending);
+    const line = this.requested[cpu].any || this.devices.interruptPending(cpu);
     this.processors[cpu].state.set32('pendingInterrupt', line ? 1 : 0);
+  }
+
+  /** After whatever `by` did to the devices: interrupt lines of all processors, and CR8, which is the APIC's. */
+  private devicesChanged(by: Processor | undefined): void {
+    for (const processor of this.processors) {
+      const { index, state } = processor;
+      const before = state.get32('pendingInterrupt');
+      this.updateInterruptLine(index);
+      if (processor === by) {
+        state.set('cr8', BigInt(this.devices.apics.all[index].taskPriorityClass));
+        if (before !== state.get32('pendingInterrupt')) processor.endRun();
+      } else if (before === 0 && state.get32('pendingInterrupt') !== 0 && by !== undefined && state.get32('halted') !== Halted.NO) {
+        this.idleUntil(processor, by.state.get('cycles'));
+      }
+    }
   }
 
   /** Next event of a processor by itself, in cycles. */
   private nextEvent(processor: Processor): bigint | undefined {
     const device = processor.index === 0 ? this.devices.nextEvent() : undefined;
-    const timer = processor.timerDeadline;
-    if (device === undefined) return timer;
-    return timer === undefined || device < timer ? device : timer;
+    const apic = this.devices.apics.all[processor.index].nextEvent;
+    let first = processor.timerDeadline;
+    if (device !== undefined && (first === undefined || device < first)) first = device;
+    if (apic !== undefined && (first === undefined || apic < first)) first = apic;
+    return first;
   }
 
   /** The processor that runs next: of those that can do something, the one whose clock is behind. */
   private next(): Processor | undefined {
     let best: Processor | undefined;
     let bestTime = 0n;
+    if (this.processors.every((processor) => this.isOff(processor))) return undefined;
     for (const processor of this.processors) {
+      if (this.waiting[processor.index] !== 0) continue;
       let time = processor.cycles;
       if (waits(processor)) {
         const event = this.nextEvent(processor);
@@ -228,6 +339,11 @@ export class BareMachine implements Bus {
       }
     }
     return best;
+  }
+
+  /** Nothing but a message of another processor can bring it back. */
+  private isOff(processor: Processor): boolean {
+    return this.waiting[processor.index] !== 0 || (waits(processor) && !takesInterrupts(processor.state));
   }
 
   private runOnce(processor: Processor): void {
@@ -258,10 +374,11 @@ export class BareMachine implements Bus {
   private takeEvents(processor: Processor): void {
     const now = processor.cycles;
     if (processor.index === 0) this.devices.advance(now);
+    this.devices.apics.all[processor.index].advance(now);
     if (processor.timerDeadline !== undefined && processor.timerDeadline <= now) {
       processor.timerDeadline = undefined;
       this.requested[processor.index].add(processor.timerVector);
     }
-    this.updateInterruptLine(processor.index);
+    this.devicesChanged(processor);
   }
 }

@@ -1,9 +1,9 @@
-/** The Baseline: a multiboot kernel on the bare machine, without any hypervisor. */
+/** The Baseline: a kernel (multiboot, Linux bzImage, or ELF with a PVH entry) on the bare machine, without any hypervisor. */
 import { hashStream } from '../base/persist.ts';
-import { loadMultiboot } from '../boot/multiboot.ts';
+import { loadKernel } from '../boot/load-kernel.ts';
 import { BareMachine } from '../machine/bare-machine.ts';
-import { enterMultiboot } from '../machine/start-state.ts';
-import { machineParts } from './machine-parts.ts';
+import { enterFlat } from '../machine/start-state.ts';
+import { DEFAULT_EPOCH, machineParts } from './machine-parts.ts';
 import { processorReport } from './processor-report.ts';
 import { endOf, type Stack, type StackOptions } from './stack.ts';
 
@@ -12,7 +12,8 @@ export function buildBaseline(options: StackOptions): Stack {
   const unknown = new Set<string>();
   const machine = new BareMachine({
     ...parts.machine,
-    cpuCount: 1,
+    cpuCount: options.vcpus ?? 1,
+    epoch: options.epoch ?? DEFAULT_EPOCH,
     memoryBytes: (options.memoryMiB ?? 64) << 20,
     transmit: (byte) => options.console(Uint8Array.of(byte)),
     unknownPort: (port, write) => {
@@ -23,8 +24,14 @@ export function buildBaseline(options: StackOptions): Stack {
   });
   const [processor] = machine.processors;
   const ledger = parts.attachLedger(processor);
-  const image = loadMultiboot(machine.memory, options.image, options.imageName, options.commandLine ?? '');
-  enterMultiboot(processor, image);
+  const start = loadKernel(machine.memory, options.image, {
+    name: options.imageName,
+    commandLine: options.commandLine ?? '',
+    ramdisk: options.ramdisk,
+    processors: options.vcpus ?? 1,
+  });
+  machine.parkSecondaryProcessors();
+  enterFlat(processor, start);
   return {
     name: 'baseline',
     memory: machine.memory,

@@ -11,12 +11,10 @@ import type { Platform } from '../platform/platform.ts';
 import type { Ledger } from '../timing/ledger.ts';
 import { SHUTDOWN_poweroff } from '../xen-abi/sched.ts';
 import { GuestReport } from './guest-report.ts';
-import { machineParts } from './machine-parts.ts';
+import { DEFAULT_EPOCH, machineParts } from './machine-parts.ts';
 import type { Stack, StackEnd, StackName, StackOptions } from './stack.ts';
 import { DOM0_PAGES, type XenLayer, xenLayer, type XenLayerOptions } from './xen-layer.ts';
 
-/** 2012-04-10, when EuroSys 2012 began. */
-const DEFAULT_EPOCH = 1334016000n;
 /** The guest has a processor of its own in every stack. */
 const GUEST_CPU = 0;
 /** For a hypervisor itself: M2P, tables, heap. */

@@ -10,6 +10,9 @@ import { clockGhz } from '../timing/parameters.ts';
 import { ModelledTlb } from '../timing/translation-model.ts';
 import type { StackOptions } from './stack.ts';
 
+/** 2012-04-10, when EuroSys 2012 began. */
+export const DEFAULT_EPOCH = 1334016000n;
+
 export interface MachineParts {
   readonly costs: CostTable;
   readonly machine: {

@@ -44,6 +44,10 @@ export interface StackOptions {
   readonly image: Uint8Array;
   readonly imageName: string;
   readonly commandLine?: string;
+  /** Initial ramdisk, for kernels that take one. */
+  readonly ramdisk?: Uint8Array;
+  /** Processors of the guest. Default 1. */
+  readonly vcpus?: number;
   /** Memory of the guest. Default 64. */
   readonly memoryMiB?: number;
   readonly engine?: EngineName;
@@ -95,6 +99,8 @@ export function endOf(end: RunEnd): StackEnd {
       return end;
     case 'debug-exit':
       return { reason: 'power-off' };
+    case 'reset':
+      return { reason: 'crash', report: 'the guest reset its machine' };
     case 'triple-fault':
       return { reason: 'crash', report: `triple fault on processor ${end.cpu}` };
   }

@@ -28,5 +28,5 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./vectors.ts'),
   },
   { command: 'fuzz', describe: 'Compare generated programs on the engines and the host processor', load: () => import('./fuzz.ts') },
-  { command: 'run <image>', describe: 'Run one guest in one stack', load: () => import('./run.ts') },
+  { command: 'run [image]', describe: 'Run one guest in one stack', load: () => import('./run.ts') },
 ];

@@ -22,7 +22,11 @@ const EXIT = { ok: 0, crashed: 1, limit: 3, deadlock: 4 } as const;
 
 export function builder(y: Argv): Argv {
   return y
-    .positional('image', { type: 'string', demandOption: true, describe: 'kernel image: multiboot, or ELF with Xen notes for PV' })
+    .positional('image', { type: 'string', describe: 'kernel image: multiboot, Linux or PVH, or ELF with Xen notes for PV' })
+    .option('kernel', { type: 'string', describe: 'the same as IMAGE' })
+    .option('ramdisk', { type: 'string', describe: 'initial ramdisk of a Linux or PVH kernel' })
+    .option('vcpus', { type: 'number', default: 1, describe: 'processors of the guest (baseline)' })
+    .option('epoch', { type: 'number', describe: 'Unix time in seconds at the start' })
     .option('on', { choices: STACK_NAMES, default: 'baseline', describe: 'what the guest runs on' })
     .option('memory', { type: 'number', default: 64, describe: 'memory of the guest in MiB' })
     .option('append', { type: 'string', default: '', describe: 'command line of the guest' })
@@ -34,7 +38,11 @@ export function builder(y: Argv): Argv {
 }
 
 export async function handler(argv: ArgumentsCamelCase): Promise<number> {
-  const path = String(argv.image);
+  if ((argv.image === undefined) === (argv.kernel === undefined)) throw new ConfigError('one kernel is expected: IMAGE or --kernel FILE');
+  const path = String(argv.image ?? argv.kernel);
+  const vcpus = Number(argv.vcpus);
+  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > 16) throw new ConfigError(`--vcpus ${argv.vcpus}: 1 to 16`);
+  if (argv.epoch !== undefined && !Number.isSafeInteger(Number(argv.epoch))) throw new ConfigError(`--epoch ${argv.epoch}: whole seconds`);
   const memoryMiB = Number(argv.memory);
   if (!Number.isInteger(memoryMiB) || memoryMiB < 4 || memoryMiB > 2048)
     throw new ConfigError(`--memory ${argv.memory}: whole MiB from 4 to 2048`);
@@ -52,6 +60,9 @@ export async function handler(argv: ArgumentsCamelCase): Promise<number> {
     imageName: basename(path),
     commandLine: String(argv.append),
     memoryMiB,
+    vcpus,
+    ...(argv.ramdisk !== undefined && { ramdisk: readImage(String(argv.ramdisk)) }),
+    ...(argv.epoch !== undefined && { epoch: BigInt(Number(argv.epoch)) }),
     engine: argv.engine as EngineName,
     observer: tracer(traces),
     console: (bytes) => {

@@ -170,6 +170,7 @@ const movToCr: Handler = (processor, instruction) => {
   if (register === 8) {
     if (value > 15n) return processor.faultWithCode(Vector.GP, 0);
     state.set('cr8', value);
+    processor.bus.apic?.setTaskPriority(processor.index, Number(value));
     return resync(processor);
   }
   const before = register === 3 ? 0 : state.get32(register === 0 ? 'cr0' : 'cr4');
