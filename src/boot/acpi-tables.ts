@@ -62,7 +62,13 @@ export function placeAcpiTables(memory: FirmwareMemory, plan: AcpiPlan): number 
   const dsdt = place(table('DSDT', 2, differentiatedDescription()));
   const fadt = place(table('FACP', 6, fixedDescription(facs, dsdt)));
   const madt = place(table('APIC', 4, apicDescription(plan.processors)));
-  const xsdt = place(table('XSDT', 1, [fadt, madt].flatMap((address) => [...u32(address), ...u32(0)])));
+  const xsdt = place(
+    table(
+      'XSDT',
+      1,
+      [fadt, madt].flatMap((address) => [...u32(address), ...u32(0)]),
+    ),
+  );
   memory.writeBytes(RSDP_ADDRESS, rootPointer(xsdt));
   return RSDP_ADDRESS;
 }
@@ -140,7 +146,6 @@ function fixedDescription(facs: number, dsdt: number): number[] {
   const RESET_REGISTER = 1 << 10;
   const flags = WBINVD | PROC_C1 | NO_POWER_BUTTON | NO_SLEEP_BUTTON | TIMER_32_BITS | RESET_REGISTER;
   const LEGACY_DEVICES = 1 << 0;
-  const KEYBOARD_CONTROLLER = 1 << 1;
   const NO_VGA = 1 << 2;
   return [
     ...u32(facs),
@@ -178,7 +183,7 @@ function fixedDescription(facs: number, dsdt: number): number[] {
     0,
     0,
     0x32, // century register of the clock
-    ...u16(LEGACY_DEVICES | KEYBOARD_CONTROLLER | NO_VGA),
+    ...u16(LEGACY_DEVICES | NO_VGA),
     0,
     ...u32(flags),
     ...portAddress(RESET_PORT, 8),
@@ -231,13 +236,16 @@ function differentiatedDescription(): Aml {
     'PCI0',
     named('_HID', eisaId('PNP0A03')),
     named('_UID', integer(0)),
-    named('_CRS', resources(
-      busNumbers(0, 0xff),
-      ports(0xcf8, 8),
-      portWindow(0, 0xcf7),
-      portWindow(0xd00, 0xffff),
-      memoryWindow(PCI_MEMORY, PCI_MEMORY_LAST),
-    )),
+    named(
+      '_CRS',
+      resources(
+        busNumbers(0, 0xff),
+        ports(0xcf8, 8),
+        portWindow(0, 0xcf7),
+        portWindow(0xd00, 0xffff),
+        memoryWindow(PCI_MEMORY, PCI_MEMORY_LAST),
+      ),
+    ),
     named('_PRT', packageOf(...routes)),
     device(
       'ISA_',

@@ -113,6 +113,6 @@ function writeInformation(memory: Target, commandLine: string): void {
     [1, 0x100000, upper],
   ]) {
     const at = MEMORY_MAP + n * 24;
-    [20, base, 0, length, 0, 1].forEach((value, word) => memory.writeU32(at + word * 4, value));
+    for (const [word, value] of [20, base, 0, length, 0, 1].entries()) memory.writeU32(at + word * 4, value);
   }
 }

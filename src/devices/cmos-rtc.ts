@@ -84,7 +84,8 @@ export class CmosRtc {
       return;
     }
     const { index } = this;
-    if ((index < REGISTER_A && (index & 1) === 0) || index === 7 || index === 9 || index === CMOS_CENTURY) this.writeTime(index, value, now);
+    if ((index < REGISTER_A && (index & 1) === 0) || index === 7 || index === 9 || index === CMOS_CENTURY)
+      this.writeTime(index, value, now);
     else if (index === REGISTER_A) this.memory[index] = value & 0x7f;
     else if (index === REGISTER_B) this.writeB(value, now);
     else if (index !== REGISTER_C && index !== REGISTER_D) this.memory[index] = value;

@@ -3,46 +3,14 @@
  * between what is requested and what is in service. Messages to others go out through `send`; local-apics.ts routes them.
  *
  * It begins as firmware leaves it: enabled, on the first processor with LINT0 as the 8259's INTR (virtual wire) and LINT1
- * as NMI. Time is the processor's own cycle counter; the timer counts {@link APIC_HZ}.
+ * as NMI.
  * Sources: SDM 3A §10.4 to §10.12 (registers, timer, priorities, EOI, x2APIC), MultiProcessor Specification §3.6.2.2.
  * Left out: thermal, performance and machine check events (their LVT entries can be written), focus processor, remote read.
  */
+import { ApicRegister, inX2apicMode, LVT_BITS } from './apic-registers.ts';
+import { ApicTimer, ApicTimerMode } from './apic-timer.ts';
 import { DeliveryMode, type SendMessage } from './interrupt-message.ts';
 import { VectorSet } from './vector-set.ts';
-
-/** Rate of the timer before its divider. */
-export const APIC_HZ = 100_000_000n;
-
-/** Register numbers: offset in the page >> 4, and MSR 0x800 + number. */
-export const ApicRegister = {
-  ID: 0x02,
-  VERSION: 0x03,
-  TASK_PRIORITY: 0x08,
-  ARBITRATION: 0x09,
-  PROCESSOR_PRIORITY: 0x0a,
-  EOI: 0x0b,
-  REMOTE_READ: 0x0c,
-  LOGICAL_DESTINATION: 0x0d,
-  DESTINATION_FORMAT: 0x0e,
-  SPURIOUS: 0x0f,
-  IN_SERVICE: 0x10,
-  TRIGGER_MODE: 0x18,
-  REQUEST: 0x20,
-  ERROR_STATUS: 0x28,
-  CMCI: 0x2f,
-  COMMAND: 0x30,
-  COMMAND_HIGH: 0x31,
-  TIMER: 0x32,
-  THERMAL: 0x33,
-  PERFORMANCE: 0x34,
-  LINT0: 0x35,
-  LINT1: 0x36,
-  ERROR: 0x37,
-  INITIAL_COUNT: 0x38,
-  CURRENT_COUNT: 0x39,
-  DIVIDE: 0x3e,
-  SELF_IPI: 0x3f,
-} as const;
 
 const BASE_BSP = 0x100n;
 const BASE_X2APIC = 0x400n;
@@ -60,17 +28,6 @@ const VERSION = 0x0005_0014;
 const ERROR_SEND_ILLEGAL = 1 << 5;
 const ERROR_RECEIVED_ILLEGAL = 1 << 6;
 const ERROR_REGISTER = 1 << 7;
-const TimerMode = { ONE_SHOT: 0, PERIODIC: 1, DEADLINE: 2 } as const;
-
-/** Writable bits of each LVT entry; delivery status and remote IRR are not kept. */
-const LVT_BITS: ReadonlyMap<number, number> = new Map([
-  [ApicRegister.TIMER, 0x7_00ff],
-  [ApicRegister.THERMAL, 0x1_07ff],
-  [ApicRegister.PERFORMANCE, 0x1_07ff],
-  [ApicRegister.LINT0, 0x1_a7ff],
-  [ApicRegister.LINT1, 0x1_a7ff],
-  [ApicRegister.ERROR, 0x1_00ff],
-]);
 
 export interface LocalApicOptions {
   readonly id: number;
@@ -95,20 +52,12 @@ interface Plain {
   command: number;
   commandHigh: number;
   lvt: number[];
-  divide: number;
-  initialCount: number;
-  /** Cycle at which the count began, or undefined: stopped. */
-  started: bigint | undefined;
-  /** Cycle of the next interrupt of the timer. */
-  deadline: bigint | undefined;
-  /** TSC value in IA32_TSC_DEADLINE. */
-  tscDeadline: bigint;
 }
 
 export class LocalApic {
   readonly id: number;
   private readonly options: LocalApicOptions;
-  private readonly hz: bigint;
+  private readonly timer: ApicTimer;
   private readonly requested = new VectorSet();
   private readonly inService = new VectorSet();
   private readonly levels = new VectorSet();
@@ -117,7 +66,7 @@ export class LocalApic {
   constructor(options: LocalApicOptions) {
     this.id = options.id;
     this.options = options;
-    this.hz = BigInt(options.tscKhz) * 1000n;
+    this.timer = new ApicTimer(options.tscKhz);
     this.state = this.afterReset();
     if (options.id !== 0) return;
     this.state.spurious = 0x1ff;
@@ -130,6 +79,7 @@ export class LocalApic {
     const { base } = this.state;
     this.state = this.afterReset();
     this.state.base = base;
+    this.timer.reset();
     this.requested.clear();
     this.inService.clear();
     this.levels.clear();
@@ -209,69 +159,16 @@ export class LocalApic {
     return mine >> 4 === destination >> 4 && (mine & destination & 0xf) !== 0;
   }
 
-  // --- the timer ------------------------------------------------------------------------------------------------
-
   /** Cycle at which the timer fires next. */
   get nextEvent(): bigint | undefined {
-    return this.state.deadline;
+    return this.timer.nextEvent;
   }
 
-  /** Takes what is due. Periods that nobody took in time are lost. */
+  /** Takes what is due. */
   advance(now: bigint): void {
-    const { state } = this;
-    if (state.deadline === undefined || now < state.deadline) return;
-    const mode = this.timerMode;
-    if (mode === TimerMode.PERIODIC && state.started !== undefined) {
-      const period = this.period();
-      state.started += ((now - state.started) / period) * period;
-      state.deadline = state.started + period;
-    } else {
-      state.deadline = undefined;
-      state.started = undefined;
-      state.tscDeadline = 0n;
-    }
-    this.local(ApicRegister.TIMER);
-  }
-
-  private get timerMode(): number {
-    return (this.lvt(ApicRegister.TIMER) >> 17) & 3;
-  }
-
-  /** Cycles of a whole count, rounded up. */
-  private period(): bigint {
-    return (BigInt(this.state.initialCount) * this.divisor() * this.hz + APIC_HZ - 1n) / APIC_HZ;
-  }
-
-  private divisor(): bigint {
-    const code = ((this.state.divide >> 1) & 4) | (this.state.divide & 3);
-    return code === 7 ? 1n : 2n << BigInt(code);
-  }
-
-  private start(now: bigint): void {
-    const { state } = this;
-    const counts = state.initialCount !== 0 && this.timerMode !== TimerMode.DEADLINE;
-    state.started = counts ? now : undefined;
-    state.deadline = counts ? now + this.period() : undefined;
-  }
-
-  private currentCount(now: bigint): number {
-    const { started, initialCount } = this.state;
-    if (started === undefined) return 0;
-    const ticks = ((now - started) * APIC_HZ) / (this.hz * this.divisor());
-    const left = BigInt(initialCount) - ticks;
-    return left > 0n ? Number(left) : 0;
-  }
-
-  /** @param offset TSC minus cycles, of the processor. */
-  private setTscDeadline(value: bigint, offset: bigint): void {
-    if (this.timerMode !== TimerMode.DEADLINE) return;
-    this.state.tscDeadline = value;
-    if (value === 0n) {
-      this.state.deadline = undefined;
-      return;
-    }
-    const cycle = value - offset;
-    this.state.deadline = cycle > 0n ? cycle : 0n;
+    if (!this.timer.advance(now)) return;
+    const entry = this.lvt(ApicRegister.TIMER);
+    if ((entry & MASKED) === 0) this.request(entry & 0xff, false);
   }
 
   // --- registers ------------------------------------------------------------------------------------------------
@@ -289,7 +186,7 @@ export class LocalApic {
   /** IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC range; undefined: #GP(0). */
   readMsr(index: number, now: bigint): bigint | undefined {
     if (index === MSR_APIC_BASE) return this.state.base;
-    if (index === MSR_TSC_DEADLINE) return this.options.tscDeadline ? this.state.tscDeadline : undefined;
+    if (index === MSR_TSC_DEADLINE) return this.options.tscDeadline ? this.timer.tscDeadline : undefined;
     if (!this.x2apicMode || index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST) return undefined;
     const register = index - MSR_X2APIC_FIRST;
     switch (register) {
@@ -303,7 +200,7 @@ export class LocalApic {
       case ApicRegister.COMMAND_HIGH:
         return undefined;
     }
-    return exists(register) ? BigInt(this.read(register, now) >>> 0) : undefined;
+    return inX2apicMode(register) ? BigInt(this.read(register, now) >>> 0) : undefined;
   }
 
   /** @param tscOffset TSC minus cycles. False: #GP(0). */
@@ -311,7 +208,7 @@ export class LocalApic {
     if (index === MSR_APIC_BASE) return this.writeBase(value);
     if (index === MSR_TSC_DEADLINE) {
       if (!this.options.tscDeadline) return false;
-      this.setTscDeadline(value, tscOffset);
+      this.timer.setTscDeadline(value, tscOffset);
       return true;
     }
     if (!this.x2apicMode || index < MSR_X2APIC_FIRST || index > MSR_X2APIC_LAST) return false;
@@ -379,11 +276,11 @@ export class LocalApic {
       case ApicRegister.COMMAND_HIGH:
         return state.commandHigh;
       case ApicRegister.INITIAL_COUNT:
-        return this.timerMode === TimerMode.DEADLINE ? 0 : state.initialCount;
+        return this.timer.initialCount;
       case ApicRegister.CURRENT_COUNT:
-        return this.currentCount(now);
+        return this.timer.currentCount(now);
       case ApicRegister.DIVIDE:
-        return state.divide;
+        return this.timer.divide;
       case ApicRegister.EOI:
       case ApicRegister.REMOTE_READ:
         return 0;
@@ -430,20 +327,11 @@ export class LocalApic {
         state.commandHigh = (value & 0xff00_0000) >>> 0;
         break;
       case ApicRegister.INITIAL_COUNT:
-        if (this.timerMode === TimerMode.DEADLINE) break;
-        state.initialCount = value;
-        this.start(now);
+        this.timer.setInitialCount(value, now);
         break;
-      case ApicRegister.DIVIDE: {
-        const left = this.currentCount(now);
-        state.divide = value & 0xb;
-        if (state.started === undefined) break;
-        // What is left goes on at the new rate.
-        const passed = BigInt(state.initialCount - left) * this.divisor() * this.hz;
-        state.started = now - passed / APIC_HZ;
-        state.deadline = state.started + this.period();
+      case ApicRegister.DIVIDE:
+        this.timer.setDivide(value, now);
         break;
-      }
       case ApicRegister.ID:
         break; // fixed, as the SDM recommends
       default:
@@ -462,11 +350,8 @@ export class LocalApic {
     if (before === (BASE_ENABLE | BASE_X2APIC) && mode === BASE_ENABLE) return false;
     if (before === 0n && mode === (BASE_ENABLE | BASE_X2APIC)) return false;
     const bootstrap = state.base & BASE_BSP;
-    if (mode === 0n && before !== 0n) {
-      this.initialise();
-    }
-    state.base = (value & ~BASE_BSP) | bootstrap;
-    this.state.base = state.base;
+    if (mode === 0n && before !== 0n) this.initialise();
+    this.state.base = (value & ~BASE_BSP) | bootstrap;
     return true;
   }
 
@@ -483,35 +368,15 @@ export class LocalApic {
   }
 
   private writeLvt(register: number, given: number, now: bigint): void {
-    const modeBefore = this.timerMode;
     const value = this.softwareEnabled ? given : given | MASKED;
-    this.setLvt(register, value);
-    if (register !== ApicRegister.TIMER) return;
-    if (!this.options.tscDeadline && this.timerMode === TimerMode.DEADLINE) {
-      this.setLvt(register, value & ~(TimerMode.DEADLINE << 17));
+    if (register !== ApicRegister.TIMER) {
+      this.setLvt(register, value);
+      return;
     }
-    if (modeBefore === this.timerMode) return;
-    // A change to or from deadline mode stops the timer (SDM 3A §10.5.4.1).
-    if (modeBefore === TimerMode.DEADLINE || this.timerMode === TimerMode.DEADLINE) {
-      this.state.deadline = undefined;
-      this.state.started = undefined;
-      this.state.tscDeadline = 0n;
-      this.state.initialCount = 0;
-    } else if (this.state.started !== undefined) {
-      this.state.deadline = this.state.started + this.period();
-      this.advancePast(now);
-    }
-  }
-
-  /** A count that changed its mode after it had run out begins anew. */
-  private advancePast(now: bigint): void {
-    if (this.state.deadline !== undefined && this.state.deadline <= now) this.start(now);
-  }
-
-  /** The event of a local vector table entry. */
-  private local(register: number): void {
-    const entry = this.lvt(register);
-    if ((entry & MASKED) === 0) this.request(entry & 0xff, false);
+    const mode = (value >> 17) & 3;
+    const offered = mode < ApicTimerMode.DEADLINE || (mode === ApicTimerMode.DEADLINE && this.options.tscDeadline);
+    this.setLvt(register, offered ? value : value & ~(3 << 17));
+    this.timer.setMode(offered ? mode : ApicTimerMode.ONE_SHOT, now);
   }
 
   private error(bit: number): void {
@@ -568,11 +433,6 @@ export class LocalApic {
       command: 0,
       commandHigh: 0,
       lvt: [MASKED, MASKED, MASKED, MASKED, MASKED, MASKED],
-      divide: 0,
-      initialCount: 0,
-      started: undefined,
-      deadline: undefined,
-      tscDeadline: 0n,
     };
   }
 
@@ -580,35 +440,18 @@ export class LocalApic {
     const { requested, inService, levels } = this;
     return {
       state: { ...this.state, lvt: [...this.state.lvt] },
+      timer: this.timer.save(),
       requested: requested.words.slice(),
       inService: inService.words.slice(),
       levels: levels.words.slice(),
     };
   }
   restore(data: unknown): void {
-    const saved = data as { state: Plain; requested: Uint32Array; inService: Uint32Array; levels: Uint32Array };
+    const saved = data as { state: Plain; timer: unknown; requested: Uint32Array; inService: Uint32Array; levels: Uint32Array };
     this.state = { ...saved.state, lvt: [...saved.state.lvt] };
+    this.timer.restore(saved.timer);
     this.requested.words.set(saved.requested);
     this.inService.words.set(saved.inService);
     this.levels.words.set(saved.levels);
   }
 }
-
-/** Whether x2APIC mode has such a register. */
-function exists(register: number): boolean {
-  return register >= ApicRegister.IN_SERVICE && register < ApicRegister.ERROR_STATUS ? true : X2APIC_REGISTERS.has(register);
-}
-
-const X2APIC_REGISTERS: ReadonlySet<number> = new Set([
-  ApicRegister.ID,
-  ApicRegister.VERSION,
-  ApicRegister.TASK_PRIORITY,
-  ApicRegister.PROCESSOR_PRIORITY,
-  ApicRegister.LOGICAL_DESTINATION,
-  ApicRegister.SPURIOUS,
-  ApicRegister.ERROR_STATUS,
-  ...LVT_BITS.keys(),
-  ApicRegister.INITIAL_COUNT,
-  ApicRegister.CURRENT_COUNT,
-  ApicRegister.DIVIDE,
-]);

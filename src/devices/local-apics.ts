@@ -19,7 +19,10 @@ export class LocalApics {
 
   constructor(options: LocalApicsOptions) {
     this.options = options;
-    this.all = Array.from({ length: options.processors }, (_, id) => new LocalApic({ ...options, id, send: (message) => this.send(message) }));
+    this.all = Array.from(
+      { length: options.processors },
+      (_, id) => new LocalApic({ ...options, id, send: (message) => this.send(message) }),
+    );
   }
 
   send(message: InterruptMessage): void {

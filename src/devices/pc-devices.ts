@@ -261,7 +261,11 @@ export class PcDevices {
 
   save(): unknown {
     const parts = this.parts();
-    return { ...Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, part.save()])), a20: this.a20, resetControl: this.resetControl };
+    return {
+      ...Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, part.save()])),
+      a20: this.a20,
+      resetControl: this.resetControl,
+    };
   }
   restore(data: unknown): void {
     const saved = data as Record<string, unknown> & { a20: boolean; resetControl: number };

@@ -2,6 +2,7 @@
  * A serial port (16550A) whose line is infinitely fast: what is written is sent at once, and received bytes wait outside
  * until the receiver has room. Modem lines answer as if something were plugged in; in loopback they are the outputs.
  * Source: PC16550D data sheet, §8 (registers), §8.4 (FIFO interrupt mode).
+ * DEVIATION: on a PC the output OUT2 connects the interrupt line; here it always is connected.
  * Left out: baud rate timing, the character timeout (data below the trigger level are reported at once), errors, break.
  */
 const INTERRUPT_RECEIVED = 1;
@@ -9,8 +10,6 @@ const INTERRUPT_TRANSMITTER_EMPTY = 2;
 const INTERRUPT_MODEM = 8;
 const FIFO_BYTES = 16;
 const LOOPBACK = 0x10;
-/** OUT2 connects the interrupt output to the PC's line. */
-const OUT2 = 8;
 const LINE_DATA_READY = 1;
 const LINE_TRANSMITTER_EMPTY = 0x60;
 /** Carrier, data set ready, clear to send. */
@@ -173,8 +172,7 @@ export class Uart16550 {
 
   private update(): void {
     const { state } = this;
-    const connected = (state.modemControl & (OUT2 | LOOPBACK)) === OUT2;
-    const line = connected && this.cause() !== 1;
+    const line = this.cause() !== 1;
     if (line === state.line) return;
     state.line = line;
     this.setLine(line);

@@ -69,7 +69,5 @@ export const fitted: FittedFile = {
       ratio: 0.84191,
     },
   ],
-  warnings: [
-    'k_ept stopped at its bound 2: its cells cannot be met',
-  ],
+  warnings: ['k_ept stopped at its bound 2: its cells cannot be met'],
 };
