@@ -139,6 +139,8 @@ export function roundAndPack(format: BinaryFormat, negative: boolean, significan
   const lowest = minimumExponent - precision + 1;
   const denormal = roundedShift(significand, lowest - exponent, negative, rounding);
   // A carry into the implied bit makes the smallest normal number, whose encoding follows.
-  const flags = denormal.inexact ? MxcsrFlag.UE | MxcsrFlag.PE : underflowMasked ? 0 : MxcsrFlag.UE;
+  // Unmasked, no denormal is made: inexact is what does not fit the precision.
+  const unmasked = MxcsrFlag.UE | (inexact ? MxcsrFlag.PE : 0);
+  const flags = !underflowMasked ? unmasked : denormal.inexact ? MxcsrFlag.UE | MxcsrFlag.PE : 0;
   return { bits: sign | denormal.quotient, flags };
 }

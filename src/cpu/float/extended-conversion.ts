@@ -22,15 +22,8 @@ import {
   signOf,
 } from './extended-format.ts';
 import { inexactFlags, rounded, roundSignificand, roundToFormat, X87Flag } from './rounding.ts';
+import { DOUBLE, type ShortFormat, SINGLE } from './short-format.ts';
 import { shiftRightJam } from './wide.ts';
-
-export interface ShortFormat {
-  readonly width: 32 | 64;
-  readonly fractionBits: number;
-  readonly bias: number;
-}
-export const SINGLE: ShortFormat = { width: 32, fractionBits: 23, bias: 127 };
-export const DOUBLE: ShortFormat = { width: 64, fractionBits: 52, bias: 1023 };
 
 /** bits -> register, and {@link DENORMAL_SOURCE} or 0. Exact; NaNs keep being signaling. */
 function widening({ width, fractionBits, bias }: ShortFormat) {

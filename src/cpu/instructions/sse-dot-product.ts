@@ -1,9 +1,10 @@
 /**
  * DPPS and DPPD (SDM 1 §5.10.3): products that the immediate selects, added in pairs, then the sums. Each step raises
- * its exceptions before the next one begins, and is computed by the exact functions: these instructions are rare.
+ * its exceptions before the next one begins, and is computed by soft floating point: these instructions are rare.
  */
 import type { Algebra, Definition } from '../algebra.ts';
 import type { Family } from '../definition.ts';
+import { softFloat } from '../float/soft-float.ts';
 import { elementsOf, type ElementWidth, raise, sseDefine, vectorOf, writeVector } from './sse-state.ts';
 
 interface Step<V> {
@@ -15,17 +16,13 @@ interface Step<V> {
 function stepOf<V, B>(k: Algebra<V, B>, exact: string, steps: Step<V>[], selected?: B[]): V[] {
   const mxcsr = k.field('mxcsr');
   const zero = k.constant(0);
-  const results = (name: string): V[] =>
-    steps.map(({ a, b }, n) => {
-      const value = k.host(name, a, b, mxcsr);
-      return selected === undefined ? value : k.select(selected[n], value, zero);
-    });
-  raise(
-    k,
-    mxcsr,
-    results(`${exact}.flags`).reduce((all, one) => k.or(all, one)),
-  );
-  return results(exact);
+  const results = steps.map(({ a, b }, n) => {
+    const result = k.call(softFloat(exact), a, b, mxcsr);
+    return selected === undefined ? result : result.map((part) => k.select(selected[n], part, zero));
+  });
+  const flags = results.map(([, raised]) => raised).reduce((all, one) => k.or(all, one));
+  raise(k, mxcsr, flags);
+  return results.map(([value]) => value);
 }
 
 function dotProduct(width: ElementWidth): Definition {

@@ -6,6 +6,7 @@ import type { Operand } from '../../x86/instruction.ts';
 import type { Algebra, Definition, Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
 import { Mxcsr, MxcsrFlag } from '../float/binary-format.ts';
+import { softFloat } from '../float/soft-float.ts';
 
 const INVALID_OPCODE = 6;
 const DEVICE_NOT_AVAILABLE = 7;
@@ -72,14 +73,14 @@ export function inexactIsFree<V, B>(k: Algebra<V, B>, mxcsr: V): B {
 
 export type ElementWidth = 32 | 64;
 
-/** One element of a floating-point operation: what it comes to when `fast` holds, and the exact function for when not. */
+/** One element of a floating-point operation: what it comes to when `fast` holds, and the routine of soft-float.ts for when not. */
 export interface Element<V, B> {
   readonly fast: B;
   readonly value: V;
   readonly exact: string;
   readonly a: V;
   readonly b: V;
-  /** Goes to bits 63:32 of the exact function's MXCSR argument. */
+  /** Goes to bits 63:32 of the routine's MXCSR argument. */
   readonly control?: V;
 }
 
@@ -90,14 +91,13 @@ export function compute<V, B>(k: Algebra<V, B>, mxcsr: V, elements: Element<V, B
     fast,
     () => commit(elements.map(({ value }) => value)),
     () => {
-      const exact = (suffix: string) =>
-        elements.map(({ exact, a, b, control }) => {
-          const environment = control === undefined ? mxcsr : k.or(mxcsr, k.shl(control, k.constant(32)));
-          return k.host(exact + suffix, a, b, environment);
-        });
-      const flags = exact('.flags').reduce((all, one) => k.or(all, one));
+      const results = elements.map(({ exact, a, b, control }) => {
+        const environment = control === undefined ? mxcsr : k.or(mxcsr, k.shl(control, k.constant(32)));
+        return k.call(softFloat(exact), a, b, environment);
+      });
+      const flags = results.map(([, raised]) => raised).reduce((all, one) => k.or(all, one));
       raise(k, mxcsr, flags);
-      commit(exact(''));
+      commit(results.map(([value]) => value));
     },
   );
 }

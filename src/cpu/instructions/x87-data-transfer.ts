@@ -4,20 +4,10 @@
  */
 import type { Algebra, Definition } from '../algebra.ts';
 import type { Family } from '../definition.ts';
-import {
-  DECIMAL_INDEFINITE,
-  DOUBLE,
-  fromDecimal,
-  loaded,
-  narrow,
-  type ShortFormat,
-  SINGLE,
-  toDecimal,
-  toInteger,
-  widen,
-} from '../float/extended-conversion.ts';
+import { DECIMAL_INDEFINITE, fromDecimal, loaded, narrow, toDecimal, toInteger, widen } from '../float/extended-conversion.ts';
 import { INDEFINITE, resultVariable } from '../float/extended-format.ts';
 import { X87Flag } from '../float/rounding.ts';
+import { DOUBLE, type ShortFormat, SINGLE } from '../float/short-format.ts';
 import { subroutine } from '../subroutine.ts';
 import {
   commit,

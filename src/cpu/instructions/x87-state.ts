@@ -6,9 +6,10 @@
 import type { Operand } from '../../x86/instruction.ts';
 import type { Algebra, Computation } from '../algebra.ts';
 import type { Family } from '../definition.ts';
-import { DOUBLE, fromDouble, fromInteger, fromSingle, SINGLE, widen } from '../float/extended-conversion.ts';
+import { fromDouble, fromInteger, fromSingle, widen } from '../float/extended-conversion.ts';
 import { INDEFINITE, type Result } from '../float/extended-format.ts';
 import { X87Flag } from '../float/rounding.ts';
+import { DOUBLE, SINGLE } from '../float/short-format.ts';
 import { subroutine, type Subroutine } from '../subroutine.ts';
 
 const DEVICE_NOT_AVAILABLE = 7;
