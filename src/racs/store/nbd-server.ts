@@ -44,12 +44,12 @@ function attach(socket: Socket, exports: readonly NbdExport[], options: NbdSessi
   const session = new NbdSession(
     exports,
     {
-      send: (pieces) => {
-        if (socket.destroyed) return;
+      send: (pieces): Promise<void> | void => {
+        if (socket.destroyed) return undefined;
         socket.cork();
         for (const piece of pieces) socket.write(piece);
         process.nextTick(() => socket.uncork());
-        if (socket.writableNeedDrain) return new Promise<void>((resolve) => onceWritable(socket, resolve));
+        return socket.writableNeedDrain ? new Promise<void>((resolve) => onceWritable(socket, resolve)) : undefined;
       },
       close: () => {
         socket.end();
