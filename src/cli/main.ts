@@ -6,11 +6,11 @@
  */
 
 import { readFileSync } from 'node:fs';
-import type { Argv } from 'yargs';
+import type { ArgumentsCamelCase, Argv } from 'yargs';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { ConfigError, describeError } from '../base/errors.ts';
-import { commands } from './commands/index.ts';
+import { type CommandEntry, commands, type SingleCommand } from './commands/index.ts';
 
 /** Bad usage or input: unknown options, unreadable files, malformed images, contradictory options. */
 const badUsage = 2;
@@ -33,16 +33,9 @@ async function main(args: string[]): Promise<number> {
     .fail((message, error) => {
       throw error ?? new ConfigError(message);
     });
-  for (const { command, describe, load } of commands) {
-    parser.command({
-      command,
-      describe,
-      builder: async (y: Argv) => (await load()).builder(y),
-      handler: async (argv) => {
-        status = await (await load()).handler(argv);
-      },
-    });
-  }
+  declare(parser, commands, async (entry, argv) => {
+    status = await (await entry.load()).handler(argv);
+  });
   try {
     await parser.parseAsync();
     return status;
@@ -50,6 +43,30 @@ async function main(args: string[]): Promise<number> {
     if (!isUsageError(error)) throw error;
     process.stderr.write(`paravane: ${describeError(error)}\n`);
     return badUsage;
+  }
+}
+
+/** Tells yargs of commands, groups of commands included; `run` is given the one that was chosen. */
+function declare(
+  parser: Argv,
+  entries: readonly CommandEntry[],
+  run: (entry: SingleCommand, argv: ArgumentsCamelCase) => Promise<void>,
+): void {
+  for (const entry of entries) {
+    const { command, describe } = entry;
+    if ('commands' in entry) {
+      parser.command(command, describe, (y) => {
+        declare(y, entry.commands, run);
+        return y.demandCommand(1, `${command} needs a command; --help lists them`).recommendCommands();
+      });
+    } else {
+      parser.command({
+        command,
+        describe,
+        builder: async (y: Argv) => (await entry.load()).builder(y),
+        handler: (argv) => run(entry, argv),
+      });
+    }
   }
 }
 

@@ -12,12 +12,25 @@ export interface CommandModule {
   handler(argv: ArgumentsCamelCase): Promise<number>;
 }
 
-export interface CommandEntry {
+export interface SingleCommand {
   /** yargs notation: name, then `<required>` and `[optional]` positional arguments. */
   command: string;
   describe: string;
   load: () => Promise<CommandModule>;
 }
+
+/** Commands under a common first word. */
+export interface CommandGroup {
+  command: string;
+  describe: string;
+  commands: readonly SingleCommand[];
+}
+
+export type CommandEntry = SingleCommand | CommandGroup;
+
+const racsCommands: readonly SingleCommand[] = [
+  { command: 'cost', describe: 'What keeping an archive costs, and leaving a provider', load: () => import('./racs/cost.ts') },
+];
 
 export const commands: readonly CommandEntry[] = [
   { command: 'fit', describe: 'Fit the timing parameters to the published single-layer cells', load: () => import('./fit.ts') },
@@ -28,5 +41,6 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./vectors.ts'),
   },
   { command: 'fuzz', describe: 'Compare generated programs on the engines and the host processor', load: () => import('./fuzz.ts') },
+  { command: 'racs', describe: 'A redundant array of cloud stores: objects, disks and what they cost', commands: racsCommands },
   { command: 'run [image]', describe: 'Run one guest in one stack', load: () => import('./run.ts') },
 ];
