@@ -85,7 +85,7 @@ export class HostProcessor {
   async run(requests: readonly HostRequest[]): Promise<FinalState[]> {
     const bytes = new Uint8Array(4 + requests.length * REQUEST_BYTES);
     new DataView(bytes.buffer).setUint32(0, requests.length, true);
-    requests.forEach((request, n) => writeRequest(bytes.subarray(4 + n * REQUEST_BYTES, 4 + (n + 1) * REQUEST_BYTES), request));
+    requests.forEach((request, n) => void writeRequest(bytes.subarray(4 + n * REQUEST_BYTES, 4 + (n + 1) * REQUEST_BYTES), request));
     this.child.stdin.write(bytes);
     const answers: FinalState[] = [];
     while (answers.length < requests.length) {
@@ -118,7 +118,7 @@ function writeRequest(into: Uint8Array, { mode, code, initial }: HostRequest): v
   const view = new DataView(into.buffer, into.byteOffset);
   view.setUint32(REQUEST.mode, mode, true);
   view.setUint32(REQUEST.codeLength, code.length, true);
-  initial.gpr.forEach((value, n) => view.setBigUint64(REQUEST.gpr + n * 8, value, true));
+  initial.gpr.forEach((value, n) => void view.setBigUint64(REQUEST.gpr + n * 8, value, true));
   view.setBigUint64(REQUEST.rflags, BigInt(initial.rflags), true);
   view.setUint16(REQUEST.fx, initial.fpuControl, true);
   view.setUint16(REQUEST.fx + 2, initial.fpuStatus, true);
@@ -130,7 +130,7 @@ function writeRequest(into: Uint8Array, { mode, code, initial }: HostRequest): v
     view.setBigUint64(REQUEST.fx + 32 + n * 16, initial.st[physical * 2] as bigint, true);
     view.setBigUint64(REQUEST.fx + 40 + n * 16, initial.st[physical * 2 + 1] as bigint, true);
   }
-  initial.xmm.forEach((value, n) => view.setBigUint64(REQUEST.fx + 160 + n * 8, value, true));
+  initial.xmm.forEach((value, n) => void view.setBigUint64(REQUEST.fx + 160 + n * 8, value, true));
   into.set(initial.data, REQUEST_DATA);
   into.set(initial.stack, REQUEST_STACK);
   into.fill(0xcc, REQUEST_CODE);

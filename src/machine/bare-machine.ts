@@ -33,6 +33,8 @@ export interface BareMachineOptions {
   /** Multiple of 64 KiB. */
   readonly memoryBytes: number;
   readonly engine: EngineName;
+  /** Puts something between the run loop and the engine: counting, pausing. */
+  readonly wrapEngine?: (engine: Engine) => Engine;
   readonly costs: CostModel;
   readonly newTranslation: () => TranslationModel & { save(writer: SaveWriter): void };
   readonly cpuid: CpuidModel;
@@ -112,10 +114,11 @@ export class BareMachine implements Bus {
     }
     const decoder = new Decoder(options.cpuid.features);
     const definitions = instructionDefinitions();
-    this.engine =
+    const engine =
       options.engine === 'reference'
         ? new ReferenceEngine(definitions, decoder, options.costs)
         : new InterpreterEngine(this.layout, this.memory, definitions, decoder, options.costs);
+    this.engine = options.wrapEngine?.(engine) ?? engine;
     const { features, physicalAddressBits } = options.cpuid;
     this.waiting = new Uint8Array(options.cpuCount);
     this.devices = new PcDevices({

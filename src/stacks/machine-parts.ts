@@ -1,6 +1,7 @@
 /** What every stack's machine is made of: costs, translation models, the CPUID model, the clock; and the guest's ledger. */
 import type { EngineName } from '../machine/bare-machine.ts';
 import { WESTMERE } from '../cpu/cpuid/models.ts';
+import type { Engine } from '../cpu/engine.ts';
 import type { CpuidModel } from '../cpu/cpuid/model.ts';
 import type { Processor } from '../cpu/processor.ts';
 import { CostTable } from '../timing/cost-model.ts';
@@ -17,6 +18,7 @@ export interface MachineParts {
   readonly costs: CostTable;
   readonly machine: {
     readonly engine: EngineName;
+    readonly wrapEngine?: (engine: Engine) => Engine;
     readonly costs: CostTable;
     readonly newTranslation: () => ModelledTlb;
     readonly cpuid: CpuidModel;
@@ -32,6 +34,7 @@ export function machineParts(options: StackOptions): MachineParts {
     costs,
     machine: {
       engine: options.engine ?? 'interpreter',
+      ...(options.wrapEngine && { wrapEngine: options.wrapEngine }),
       costs,
       newTranslation: () => new ModelledTlb(costs, options.settings?.tlb),
       cpuid: WESTMERE,

@@ -8,6 +8,7 @@ import type { AblationSettings } from '../report/ablations.ts';
 import type { Ledger } from '../timing/ledger.ts';
 import { type Stack as Column, stacks } from '../timing/published.ts';
 import type { ParameterValues } from '../timing/parameters.ts';
+import type { Engine } from '../cpu/engine.ts';
 import type { Processor } from '../cpu/processor.ts';
 
 /** Column names of the table; `a/b` is a guest of `a` on top of `b`. */
@@ -51,6 +52,8 @@ export interface StackOptions {
   /** Memory of the guest. Default 64. */
   readonly memoryMiB?: number;
   readonly engine?: EngineName;
+  /** Puts something between the run loop and the engine: counting, pausing. */
+  readonly wrapEngine?: (engine: Engine) => Engine;
   /** Guest's console output. */
   readonly console: (bytes: Uint8Array) => void;
   readonly parameters?: ParameterValues;

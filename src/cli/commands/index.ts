@@ -41,6 +41,7 @@ export const commands: readonly CommandEntry[] = [
     load: () => import('./vectors.ts'),
   },
   { command: 'fuzz', describe: 'Compare generated programs on the engines and the host processor', load: () => import('./fuzz.ts') },
+  { command: 'lockstep <image>', describe: 'Run one stack on two engines and find where they differ', load: () => import('./lockstep.ts') },
   { command: 'racs', describe: 'A redundant array of cloud stores: objects, disks and what they cost', commands: racsCommands },
   { command: 'run [image]', describe: 'Run one guest in one stack', load: () => import('./run.ts') },
 ];

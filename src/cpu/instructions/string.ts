@@ -50,8 +50,9 @@ export const string: Family = (define) => {
   define('CMPS', (k, i) => {
     const width = i.operands[0].width as Width;
     k.repeat(() => {
-      const a = k.load(width, 'operand', index(k, i, RSI));
+      // Which of two faults comes first no manual says: processors were seen to read the destination's side first.
       const b = k.load(width, 'ES', index(k, i, RDI));
+      const a = k.load(width, 'operand', index(k, i, RSI));
       advance(k, i, RSI, width);
       advance(k, i, RDI, width);
       k.flags('sub', width, a, b, k.zext(width, k.sub(a, b)));

@@ -79,10 +79,8 @@ export function prepare(unit: UnitBuilder, shape: Shape): Preparation {
     case 'BTR':
     case 'BTC': {
       if (!shape.memoryForm || shape.opcode.endsWith('ib')) return NOTHING;
-      // Bit offsets reach far; never as far as what the host has mapped beside the program.
       const reg = unit.freeRegister();
-      const reach = wild ? 0x8_0000 : 400;
-      unit.loadSigned(reg, choices.below(2 * reach) - reach);
+      unit.loadSigned(reg, choices.below(800) - 400);
       return { reg };
     }
     case 'MOVS':
@@ -293,4 +291,3 @@ function decimal({ choices }: UnitBuilder): number {
   for (let digit = 0; digit < 8; digit++) value = (value << 4) | choices.below(10);
   return value;
 }
-

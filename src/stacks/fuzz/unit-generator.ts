@@ -41,9 +41,11 @@ export function drawUnit(context: UnitContext, row: EncodedRow, wild: boolean): 
   return undefined;
 }
 
-function attemptUnit({ mode, choices, decoder }: UnitContext, row: EncodedRow, wild: boolean): Unit | undefined {
+function attemptUnit({ mode, choices, decoder }: UnitContext, row: EncodedRow, mayFault: boolean): Unit | undefined {
   const { encoding } = row;
   const unit = new UnitBuilder(mode, choices);
+  // Bit offsets reach far beyond the operand's address, also into what the host has mapped.
+  const wild = mayFault && !/^BT[CRS]?$/.test(row.mnemonic);
   const memoryForm = drawForm(row, choices);
   const sizes = operandSizes(row, mode);
   let operandSize = pick(choices, sizes);
