@@ -1,7 +1,6 @@
 /**
  * IEEE 754 binary formats of SSE as exact integers: taking a number apart, and rounding an exact value back into the
- * format with the MXCSR flags that this raises. The slow, exact side of the floating-point instructions; definitions
- * have a fast path for results that raise nothing new.
+ * format with the MXCSR flags that this raises. In bigints: the reference for the routines of soft-float.ts.
  * Sources: SDM 1 §4.8 (real numbers), §4.9 (exceptions), §11.5 (SSE exceptions and masked responses), §10.2.3 (MXCSR).
  */
 

@@ -2,6 +2,7 @@
 import type { Algebra, Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
 import { CF, OF } from '../flags.ts';
+import { divideDouble, divideDoubleSigned } from '../word-routines.ts';
 
 const RAX = 0;
 const RDX = 2;
@@ -161,7 +162,7 @@ export const binaryArithmetic: Family = (define) => {
       const quotient = k.choose(
         k.eq(high, k.constant(0)),
         () => k.divU(low, divisor),
-        () => k.host('div128', high, low, divisor),
+        () => k.call(divideDouble, high, low, divisor)[0],
       );
       k.setRegister(RAX, 64, quotient);
       k.setRegister(RDX, 64, k.sub(low, k.mul(quotient, divisor)));
@@ -189,13 +190,14 @@ export const binaryArithmetic: Family = (define) => {
       const high = k.register(RDX);
       const small = k.eq(high, k.sar(rax, k.constant(63)));
       k.when(k.both(small, k.both(k.eq(divisor, minusOne), k.eq(rax, lowest))), () => k.fault(DIVIDE_ERROR));
-      k.when(k.negate(small), () => {
-        k.when(k.ne(k.host('idiv128Overflows', high, rax, divisor), k.constant(0)), () => k.fault(DIVIDE_ERROR));
-      });
       const quotient = k.choose(
         small,
         () => k.divS(rax, divisor),
-        () => k.host('idiv128', high, rax, divisor),
+        () => {
+          const [long, overflow] = k.call(divideDoubleSigned, high, rax, divisor);
+          k.when(k.ne(overflow, k.constant(0)), () => k.fault(DIVIDE_ERROR));
+          return long;
+        },
       );
       k.setRegister(RAX, 64, quotient);
       k.setRegister(RDX, 64, k.sub(rax, k.mul(quotient, divisor)));

@@ -6,6 +6,7 @@ import type { Algebra, Definition, Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
 import { CF, OF, resultFlags, SF, ZF } from '../flags.ts';
 import { mulHighU } from './binary-arithmetic.ts';
+import { crc32c, depositBits, extractBits } from '../word-routines.ts';
 
 const RDX = 2;
 
@@ -119,13 +120,13 @@ export const bitManipulation: Family = (define) => {
     k.write(low, k.zext(width, product));
     k.write(high, upper);
   });
-  define('PDEP', (k, i) => k.write(i.operands[0], k.host('depositBits', k.read(i.operands[1]), k.read(i.operands[2]))));
-  define('PEXT', (k, i) => k.write(i.operands[0], k.host('extractBits', k.read(i.operands[1]), k.read(i.operands[2]))));
+  define('PDEP', (k, i) => k.write(i.operands[0], k.call(depositBits, k.read(i.operands[1]), k.read(i.operands[2]))[0]));
+  define('PEXT', (k, i) => k.write(i.operands[0], k.call(extractBits, k.read(i.operands[1]), k.read(i.operands[2]))[0]));
   define('ADCX', addWithFlag('CF', CF));
   define('ADOX', addWithFlag('OF', OF));
   define('CRC32', (k, i) => {
     const [destination, source] = i.operands;
     const crc = k.zext(32, k.read(destination));
-    k.write(destination, k.host('crc32c', crc, k.read(source), k.constant(source.width / 8)));
+    k.write(destination, k.call(crc32c, crc, k.read(source), k.constant(source.width))[0]);
   });
 };

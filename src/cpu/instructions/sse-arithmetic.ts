@@ -6,6 +6,7 @@
  */
 import type { Algebra, Definition, Facts } from '../algebra.ts';
 import type { Family } from '../definition.ts';
+import { reciprocal, reciprocalRoot } from '../float/short-estimate.ts';
 import {
   compute,
   type Define,
@@ -165,13 +166,16 @@ export const sseArithmetic: Family = (plain) => {
     define(`${name}PS`, packed(32, operation));
     define(`${name}PD`, packed(64, operation));
   }
-  for (const name of ['rcp', 'rsqrt'] as const) {
-    define(`${name.toUpperCase()}SS`, (k, i) => {
-      const estimate = k.host(`f32.${name}`, readScalar(k, i.operands[1], 32));
+  for (const [name, routine] of [
+    ['RCP', reciprocal],
+    ['RSQRT', reciprocalRoot],
+  ] as const) {
+    define(`${name}SS`, (k, i) => {
+      const [estimate] = k.call(routine, readScalar(k, i.operands[1], 32));
       writeScalar(k, i.operands[0], 32, estimate);
     });
-    define(`${name.toUpperCase()}PS`, (k, i) => {
-      const elements = elementsOf(k, 32, k.read128(i.operands[1], true)).map((a) => k.host(`f32.${name}`, a));
+    define(`${name}PS`, (k, i) => {
+      const elements = elementsOf(k, 32, k.read128(i.operands[1], true)).map((a) => k.call(routine, a)[0]);
       writeVector(k, i.operands[0], vectorOf(k, 32, elements));
     });
   }

@@ -4,11 +4,11 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { floatHostFunctions } from '../../../src/cpu/float/host-functions.ts';
+import { exactFunctions } from '../../../src/cpu/float/exact-functions.ts';
 import { softFloat } from '../../../src/cpu/float/soft-float.ts';
 import { emitted, evaluated } from '../support/subroutines.ts';
 
-const exact = floatHostFunctions();
+const exact = exactFunctions();
 const reference = evaluated();
 const wasm = emitted();
 const UNDERFLOW_OR_OVERFLOW = 0x18n;

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { floatHostFunctions } from '../../../src/cpu/float/host-functions.ts';
+import { exactFunctions } from '../../../src/cpu/float/exact-functions.ts';
 import type { Vector } from '../../../src/stacks/vectors/vector.ts';
 import { VectorMachine } from '../../../src/stacks/vectors/vector-machine.ts';
 import { Cr0, Cr4 } from '../../../src/x86/control-registers.ts';
 
-const exact = floatHostFunctions();
+const exact = exactFunctions();
 const hex = (value: bigint | number): string => value.toString(16);
 
 /** `op xmm0, xmm1` with the operands in the low elements. */

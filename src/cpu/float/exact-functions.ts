@@ -1,11 +1,10 @@
 /**
- * The exact operations under the names by which definitions call them: `f64.add` gives the result, `f64.add.flags` the
- * MXCSR flags. Arguments are the operands and, last, MXCSR; comparisons and roundings put their control into bits 63:32
- * of the MXCSR word.
+ * The exact operations of SSE in bigints, under the names of the routines of soft-float.ts: a second source that these
+ * are tested against. `f64.add` gives the result, `f64.add.flags` the MXCSR flags; comparisons and roundings take their
+ * control in bits 63:32 of the MXCSR word.
  */
 import { add, compare, divide, maximum, minimum, multiply, squareRoot, subtract } from './arithmetic.ts';
 import { BINARY32, BINARY64, type BinaryFormat, type Outcome } from './binary-format.ts';
-import { reciprocalEstimate, reciprocalRootEstimate } from './estimate.ts';
 import { fromInteger, toFormat, toInteger, toIntegral } from './conversion.ts';
 
 type Body = (a: bigint, b: bigint, c: bigint) => bigint;
@@ -13,7 +12,7 @@ type Body = (a: bigint, b: bigint, c: bigint) => bigint;
 const low = (word: bigint): number => Number(word & 0xffff_ffffn);
 const high = (word: bigint): number => Number(word >> 32n);
 
-export function floatHostFunctions(): Record<string, Body> {
+export function exactFunctions(): Record<string, Body> {
   const functions: Record<string, Body> = {};
   const offer = (name: string, body: (a: bigint, b: bigint, c: bigint) => Outcome): void => {
     functions[name] = (a, b, c) => body(a, b, c).bits;
@@ -37,7 +36,5 @@ export function floatHostFunctions(): Record<string, Body> {
       offer(`${prefix}.trunc.i${width}`, (a, _, mxcsr) => toInteger(format, a, width, true, low(mxcsr)));
     }
   }
-  functions['f32.rcp'] = reciprocalEstimate;
-  functions['f32.rsqrt'] = reciprocalRootEstimate;
   return functions;
 }
