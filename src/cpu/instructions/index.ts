@@ -14,6 +14,7 @@ import { mmxInteger } from './mmx-integer.ts';
 import { mmxDataTransfer } from './mmx-data-transfer.ts';
 import { shiftAndRotate } from './shift-and-rotate.ts';
 import { sseArithmetic } from './sse-arithmetic.ts';
+import { sseBitField } from './sse-bit-field.ts';
 import { sseComparison } from './sse-comparison.ts';
 import { sseConversion } from './sse-conversion.ts';
 import { sseDataTransfer } from './sse-data-transfer.ts';
@@ -51,6 +52,7 @@ export function instructionDefinitions(): Definitions {
     sseShuffle,
     sseInteger,
     sseDotProduct,
+    sseBitField,
     cipherAndHash,
   ];
   const x87 = [
