@@ -1,6 +1,6 @@
 /* What both programs share: names of results, the multiboot header, and the power-off port.
  * A result of a test that may fault is one number: NONE, or the vector and, where there is one, the error code. */
-NONE = 0xffffffff
+NONE = 0x7fffffff
 #define FAULT(v) ((v)<<16)
 #define FAULTC(v,c) (0x1000000|((v)<<16)|(c))
 /* Set in a result when the saved instruction pointer is not that of the instruction under test. */
