@@ -91,6 +91,14 @@ export class ProgramGenerator {
     return { mode, units, initial: initialState(choices, mode), approximation, comparableWithHost: !own };
   }
 
+  /** A program of one unit of a row, in a mode that has it; undefined when no draw succeeds. */
+  only(choices: Choices, { row, host, approximation }: RowClass): Program | undefined {
+    const mode = row.modes === 'legacy' ? 32 : 64;
+    const unit = drawUnit({ mode, choices, decoder: this.decoder }, row, false);
+    if (unit === undefined) return undefined;
+    return { mode, units: [unit], initial: initialState(choices, mode), approximation, comparableWithHost: host };
+  }
+
   /** Half of the programs end with what can stand nowhere else; few may hold what is the machine's own, so these have more of it. */
   private lastClasses(choices: Choices, own: boolean): readonly RowClass[] {
     if (this.ending.length === 0 || !oneIn(choices, 2)) return this.last;
