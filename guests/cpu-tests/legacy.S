@@ -29,11 +29,9 @@ CALL_GATE16 = 0xd0
 TSS_SHORT = 0xd8
 TSS16 = 0xe0
 SHORT_STACK = 0xe8 /* ring 3 data of 0x1000 bytes over `window` */
-DATA16_USER = 0xf0
-TSS_FAULT = 0xf8
+TSS_FAULT = 0xf0
 BEYOND = 0x200
 LDT_DATA = 0x04
-LDT_CODE_SELECTOR = 0x0c
 
 TABLES = 0x400000 /* page tables are built here */
 
@@ -60,6 +58,10 @@ start:
   ltr %ax
   movl $LDT, %eax
   lldt %ax
+  movl $low_code, %esi
+  movl $LOW, %edi
+  movl $(low_code_end-low_code), %ecx
+  rep movsb
   pushl $2
   popfl
 
@@ -72,6 +74,7 @@ start:
   call test_tasks
   call test_virtual8086
   call test_debug
+  call test_nmi
   call test_paging32
   call test_pae
   call test_alignment
@@ -95,7 +98,7 @@ build_descriptors:
   SET_GATE gdt+CALL_GATE_ABSENT, KCS, gate_target, 0x6c
   SET_GATE gdt+CALL_GATE_RING1, CODE1, ring1_target, 0xec
   SET_GATE gdt+CALL_GATE_CONFORMING, CONFORMING, conforming_target, 0xec
-  SET_GATE gdt+CALL_GATE16, KCS, 0, 0xe4
+  SET_GATE gdt+CALL_GATE16, KCS, LOW+(low32_gate-low_code), 0xe4
   SET_GATE gdt+TASK_GATE, TSS_SECOND, 0, 0xe5
   movw $TSS_SECOND, gdt+TASK_GATE+2
   ret
@@ -205,6 +208,12 @@ test_call_gates:
 2: lcall $CALL_GATE_RING1, $0
   int $DONE
 1: CHECK call-gate-to-CPL1, ring1_cs, $(CODE1|1)
+  lcall $CALL_GATE16, $0
+gate16_back:
+  movl $gate16_back, %eax
+  andl $0xffff, %eax
+  orl $(KCS<<16), %eax
+  CHECK call-gate16-frame, gate_word, %eax
   /* The inner stack of ring 1 is bad: #TS is raised on the stack of ring 0. */
   movw $DATA1, tss_main+0x10
   EXPECT_USER inner-stack-RPL, FAULTC(TS,DATA1), "", "lcall $CALL_GATE_RING1, $0"
@@ -634,6 +643,22 @@ test_tasks:
   movl %eax, %fs
 9: CHECK task-gate-error-code, task_code, $ABSENT
   SET_GATE VECTOR_AT(NP), KCS, stubs+16*NP, 0x8e
+  /* A 16-bit TSS. */
+  movw $(LOW+(low32_task-low_code)), tss_narrow+0x0e
+  movw $2, tss_narrow+0x10
+  movw $0x1234, tss_narrow+0x18
+  movw $0x7000, tss_narrow+0x1a
+  movw $KDS, tss_narrow+0x22
+  movw $KCS, tss_narrow+0x24
+  movw $DATA16, tss_narrow+0x26
+  movw $KDS, tss_narrow+0x28
+  lcall $TSS16, $0
+  CHECK task16-loads-registers, task_ebx, $0x1234
+  CHECK task16-links, task_link, $TSS_MAIN
+  CHECK task16-sets-NT, task_flags, $0x4002
+  str %eax
+  CHECK task16-returns, %eax, $TSS_MAIN
+  clts
   /* Faults before the switch. */
   PREPARE_TASK task_call
   EXPECT task-busy, FAULTC(GP,TSS_MAIN), "", "ljmp $TSS_MAIN, $0"
@@ -754,10 +779,6 @@ LOW = 0x8000
 VM = 0x20000
 IOPL3 = 0x3000
 test_virtual8086:
-  movl $low_code, %esi
-  movl $LOW, %edi
-  movl $(low_code_end-low_code), %ecx
-  rep movsb
   movl $0x89abcdef, 0x30010
   VIRTUAL v_load, VM|2
   CHECK v86-int-n-needs-IOPL, result, $FAULTC(GP,0)
@@ -871,8 +892,20 @@ v_segments:
   movl %fs:0, %eax
   int $DONE
 #include "real-mode.h"
-low_code_end:
 .code32
+low32_gate: /* a frame of words */
+  popl gate_word
+  movl $gate16_back, %eax
+  jmp *%eax
+low32_task: /* of a 16-bit TSS */
+  movzwl %bx, %eax
+  movl %eax, task_ebx
+  movzwl tss_narrow, %eax
+  movl %eax, task_link
+  pushfl
+  popl task_flags
+  iretl
+low_code_end:
 
 /* --- debug registers and single step -------------------------------------------------------------------------- */
 DR7_BASE = 0x400
@@ -1073,6 +1106,35 @@ debug_hook:
   movl %eax, %dr6
   movl hook_flags, %eax
   orl %eax, 48(%esp)
+  jmp resume
+
+/* --- NMI: sent to this processor by its own APIC --------------------------------------------------------------- */
+COMMAND_LOW = 0xfee00300
+COMMAND_HIGH = 0xfee00310
+SEND_NMI = 0x4400
+test_nmi:
+  movl $nmi_hook, hook
+  movl $0, COMMAND_HIGH
+  movl $SEND_NMI, COMMAND_LOW
+  movl $100, %ecx
+1: loop 1b
+  movl $0, hook
+  CHECK nmi-blocked-in-its-handler, nmi_seen, $1
+  CHECK nmi-after-iret, nmi_count, $2
+  CHECK nmi-loop-undisturbed, %ecx, $0
+  ret
+/* The first one sends a second, and looks how many have come after a while. */
+nmi_hook:
+  cmpl $2, got+GOT_VECTOR
+  jne unexpected
+  incl nmi_count
+  cmpl $1, nmi_count
+  jne resume
+  movl $SEND_NMI, COMMAND_LOW
+  movl $100, %ecx
+1: loop 1b
+  movl nmi_count, %eax
+  movl %eax, nmi_seen
   jmp resume
 
 /* --- 32-bit paging -------------------------------------------------------------------------------------------- */
@@ -1408,7 +1470,6 @@ gdt:
   .word 0x66, 0, 0x8900, 0 /* TSS_SHORT */
   .word 0x2b, 0, 0x8100, 0 /* TSS16 */
   .quad 0x0040f30000000fff /* SHORT_STACK */
-  .quad 0x0000f3000000ffff /* DATA16_USER */
   .word 0x67, 0, 0x8900, 0 /* TSS_FAULT */
 gdt_end:
 gdt_pointer: .word gdt_end-gdt-1
@@ -1443,6 +1504,8 @@ hit_eip: .long 0
 hit_ecx: .long 0
 hit_rf: .long 0
 hook_flags: .long 0
+nmi_count: .long 0
+nmi_seen: .long 0
 saved_esp: .long 0
 saved_idt: .quad 0
 low_idt: .word 0x3ff
