@@ -36,6 +36,7 @@ import {
   SEGMENT_REGISTERS,
   X87_REGISTERS,
   XMM_REGISTERS,
+  YMM_REGISTERS,
 } from './operands.ts';
 
 /** Longest instruction; a longer one raises #GP(0). */
@@ -59,6 +60,12 @@ const IMPLIED_BASE = { si: 6, 'es:di': 7, di: 7, bx: 3, ax: 0 } as const;
 /** Mandatory prefix by the pp field of VEX. */
 const VEX_PREFIX_KIND = [PrefixKind.NONE, PrefixKind.P66, PrefixKind.PF3, PrefixKind.PF2];
 
+/** No two of a gather's destination, mask and index are one register (SDM 2C VGATHERDPS). */
+function distinctRegisters(operands: readonly Operand[]): boolean {
+  const registers = operands.filter(({ kind }) => kind !== 'memory').map(({ index }) => index);
+  return new Set(registers).size === registers.length;
+}
+
 /** Decoder for one set of CPUID features. Its fields are the cursor of the instruction at hand. */
 export class Decoder {
   private readonly index: OpcodeIndex;
@@ -78,6 +85,10 @@ export class Decoder {
   private addressSize: 16 | 32 | 64 = 64;
   private vvvv = 0;
   private vvvvNamed = false;
+  private vexL = 1;
+  private vexW = false;
+  /** Index register of a VSIB operand. */
+  private vectorIndex = 0;
 
   // What follows the opcode.
   private opcode = 0;
@@ -184,8 +195,9 @@ export class Decoder {
           if (last & 0x80) this.rex |= REX_W;
           if (map < 1 || map > 3) return 'undefined';
         }
-        if (last & 4) return 'undefined'; // VEX.L: no row has 256 bits
-        if (mode !== 64) this.rex = 0; // REX.W is ignored by the general-register rows, the others read as 1s
+        this.vexL = last & 4 ? 2 : 1;
+        this.vexW = (this.rex & REX_W) !== 0;
+        if (mode !== 64) this.rex = 0; // general registers have no more than 32 bits and 8 numbers
         this.hasRex = true;
         this.vvvv = (~last >> 3) & (mode === 64 ? 15 : 7);
         this.vvvvNamed = (last & 0x78) !== 0x78;
@@ -220,8 +232,11 @@ export class Decoder {
     // A VEX.vvvv that names no operand must be 1111b (SDM 2A §2.3.5.6).
     if (encoding.vex && this.vvvvNamed && !encoding.operands.some(({ source }) => source === Source.VEX_VVVV)) return 'undefined';
 
+    // VSIB takes a SIB byte (SDM 2A §2.3.12).
+    if (row.vectorIndex && ((this.modrm & 7) !== 4 || this.addressSize === 16)) return 'undefined';
+
     if (candidates.hasModrm) {
-      if (this.modrm < 0xc0 && !encoding.anyMod && !this.readMemory()) return this.outOfBytes();
+      if (this.modrm < 0xc0 && !encoding.anyMod && !this.readMemory(row.vectorIndex)) return this.outOfBytes();
     }
     if (encoding.impliedMemory !== '') this.implyMemory(encoding.impliedMemory);
 
@@ -231,6 +246,7 @@ export class Decoder {
       if (typeof read === 'string') return read;
       operands.push(read);
     }
+    if (row.vectorIndex && !distinctRegisters(operands)) return 'undefined';
     const repeat = row.repeatable ? this.prefixKind : PrefixKind.NONE;
     return {
       row,
@@ -254,10 +270,12 @@ export class Decoder {
 
   /** First row whose conditions hold; sets `operandSize` for it. */
   private select(rows: readonly EncodedRow[], prefixKind: number): EncodedRow | undefined {
-    const rexW = this.rex & REX_W ? 2 : 1;
     for (const row of rows) {
       const encoding = row.encoding;
-      if ((encoding.prefixes & prefixKind) === 0 || (encoding.rexW & rexW) === 0) continue;
+      if ((encoding.prefixes & prefixKind) === 0) continue;
+      const wide = encoding.vex ? this.vexW : (this.rex & REX_W) !== 0;
+      if ((encoding.rexW & (wide ? 2 : 1)) === 0) continue;
+      if (encoding.vex && (encoding.vexL & this.vexL) === 0) continue;
       if (encoding.rm >= 0 && encoding.rm !== (this.modrm & 7)) continue;
       if (encoding.noRexB && this.rex & REX_B) continue;
       if ((encoding.addressSizes & this.addressSize) === 0) continue;
@@ -281,8 +299,8 @@ export class Decoder {
   }
 
   /** Reads SIB and displacement of a memory form; false when bytes run out. */
-  private readMemory(): boolean {
-    return this.addressSize === 16 ? this.readMemory16() : this.readMemory32();
+  private readMemory(vectorIndex: boolean): boolean {
+    return this.addressSize === 16 ? this.readMemory16() : this.readMemory32(vectorIndex);
   }
 
   private readMemory16(): boolean {
@@ -300,7 +318,7 @@ export class Decoder {
     return true;
   }
 
-  private readMemory32(): boolean {
+  private readMemory32(vectorIndex: boolean): boolean {
     const mod = this.modrm >> 6;
     const rm = this.modrm & 7;
     let base = rm | (this.rex & REX_B ? 8 : 0);
@@ -311,7 +329,8 @@ export class Decoder {
       if (this.position >= this.limit) return false;
       const sib = this.bytes[this.position++] as number;
       index = ((sib >> 3) & 7) | (this.rex & REX_X ? 8 : 0);
-      if (index === 4) index = NO_REGISTER;
+      if (vectorIndex) this.vectorIndex = index;
+      if (index === 4 || vectorIndex) index = NO_REGISTER;
       scale = sib >> 6;
       baseLow = sib & 7;
       base = baseLow | (this.rex & REX_B ? 8 : 0);
@@ -352,7 +371,12 @@ export class Decoder {
       case Source.OPCODE_LOW:
         return this.register(operand, this.opcode & 7, REX_B);
       case Source.VEX_VVVV:
-        return generalRegisters(this.bits(operand.width))[this.vvvv] as Operand;
+        return this.numbered(operand, this.vvvv);
+      case Source.VECTOR_INDEX:
+        return this.numbered(operand, this.vectorIndex);
+      case Source.IMMEDIATE_REGISTER:
+        if (this.position >= this.limit) return this.outOfBytes();
+        return this.numbered(operand, ((this.bytes[this.position++] as number) >> 4) & (this.mode === 64 ? 15 : 7));
       case Source.FIXED:
         if (operand.registers === 'x87') return X87_REGISTERS[operand.index] as Operand;
         if (operand.registers === 'segment') return SEGMENT_REGISTERS[operand.index] as Operand;
@@ -368,6 +392,12 @@ export class Decoder {
     }
   }
 
+  /** Register operand of a field with 4 bits. */
+  private numbered(operand: OperandEncoding, index: number): Operand {
+    if (operand.registers === 'register') return generalRegisters(this.bits(operand.width))[index] as Operand;
+    return (operand.registers === 'ymm' ? YMM_REGISTERS : XMM_REGISTERS)[index] as Operand;
+  }
+
   /** Register operand of a field with 3 bits and the REX bit that extends it. */
   private register(operand: OperandEncoding, low: number, rexBit: number, row?: EncodedRow): Operand | 'undefined' {
     const extended = low | (this.rex & rexBit ? 8 : 0);
@@ -377,6 +407,8 @@ export class Decoder {
         return generalRegisters(this.bits(operand.width))[extended] as Operand;
       case 'xmm':
         return XMM_REGISTERS[extended] as Operand;
+      case 'ymm':
+        return YMM_REGISTERS[extended] as Operand;
       case 'mmx':
         return MMX_REGISTERS[low] as Operand;
       case 'x87':

@@ -23,6 +23,7 @@ const SIZE_NAMES: Readonly<Record<number, string>> = {
   64: 'qword ptr ',
   80: 'tbyte ptr ',
   128: 'xmmword ptr ',
+  256: 'ymmword ptr ',
 };
 
 function hex(value: bigint): string {
@@ -40,10 +41,10 @@ function defaultSegment(memory: MemoryOperand): number {
 }
 
 /** `[base+index*scale+displacement]` with its segment when that is not the default, or must be shown. */
-function memoryText(memory: MemoryOperand, addressSize: number, showSegment: boolean): string {
+function memoryText(memory: MemoryOperand, addressSize: number, showSegment: boolean, vectorIndex = ''): string {
   const { base, index, scale, displacement, segment } = memory;
   const segmentName = `${SEGMENT_REGISTER_NAMES[segment]}:`;
-  if (base === NO_REGISTER && index === NO_REGISTER) {
+  if (base === NO_REGISTER && index === NO_REGISTER && vectorIndex === '') {
     return segmentName + hex(BigInt.asUintN(addressSize, displacement));
   }
   const prefix = showSegment || segment !== defaultSegment(memory) ? segmentName : '';
@@ -53,6 +54,7 @@ function memoryText(memory: MemoryOperand, addressSize: number, showSegment: boo
     const name = addressRegister(index, addressSize);
     terms.push(addressSize === 16 ? name : `${name}*${1 << scale}`);
   }
+  if (vectorIndex !== '') terms.push(`${vectorIndex}*${1 << scale}`);
   const sum = terms.join('+');
   if (displacement === 0n) return `${prefix}[${sum}]`;
   const sign = displacement < 0n ? '-' : '+';
@@ -85,6 +87,8 @@ function operandText(instruction: Instruction, position: number, address: bigint
       return `dr${operand.index}`;
     case 'xmm':
       return `xmm${operand.index}`;
+    case 'ymm':
+      return `ymm${operand.index}`;
     case 'mmx':
       return `mm${operand.index}`;
     case 'x87':
@@ -103,9 +107,23 @@ function operandText(instruction: Instruction, position: number, address: bigint
     case 'memory': {
       if (instruction.memory === undefined) return '?';
       const size = SIZE_NAMES[writtenWidth(notation, operand.width)] ?? '';
-      return size + memoryText(memoryOf(instruction, position, instruction.memory), instruction.addressSize, isImplied(instruction));
+      return (
+        size +
+        memoryText(
+          memoryOf(instruction, position, instruction.memory),
+          instruction.addressSize,
+          isImplied(instruction),
+          vectorIndexOf(instruction),
+        )
+      );
     }
   }
+}
+
+/** Name of the index register of a VSIB operand, the last of the operands. */
+function vectorIndexOf({ row, operands }: Instruction): string {
+  const last = operands.at(-1);
+  return row.vectorIndex && last !== undefined ? `${last.kind}${last.index}` : '';
 }
 
 /** String and table instructions: the address is not encoded and the segment is always written. */
@@ -128,7 +146,7 @@ function repeatText({ row, repeat }: Instruction): string {
 /** Text of an instruction that stands at `address`, which relative branches need. */
 export function disassemble(instruction: Instruction, address: bigint): string {
   const mnemonic = instruction.row.mnemonic.toLowerCase();
-  const operands = instruction.operands.map((_, position) => operandText(instruction, position, address)).join(', ');
+  const operands = instruction.row.operands.map((_, position) => operandText(instruction, position, address)).join(', ');
   const prefix = instruction.lock ? 'lock ' : repeatText(instruction);
   return operands === '' ? prefix + mnemonic : `${prefix}${mnemonic} ${operands}`;
 }

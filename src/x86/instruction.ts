@@ -22,7 +22,8 @@ export const RIP_REGISTER = 16;
  *   m m8 m16 m32 m64 m128 mv  m16:v (far pointer in memory)  moffs8 moffsv  memory only
  *   imm8 imm16 immz immv imm8s (sign-extended imm8)  rel8 relz  ptr16:z  1 (the constant one)
  *   AL AX eAX(=accumulator of operand size) CL DX ...  fixed registers;  ES CS SS DS FS GS;  Sreg CRn DRn
- *   xmm xmm/m32 xmm/m64 xmm/m128
+ *   xmm xmm/m32 xmm/m64 xmm/m128 ymm ymm/m256
+ *   xmm/is4 ymm/is4 (register in an immediate byte)  vm32x/m64 (VSIB: 32-bit indices in an xmm, elements of 64 bits) vm64y/m32 ...
  */
 export type OperandNotation = string;
 
@@ -36,12 +37,13 @@ export type OperandKind =
   | 'control'
   | 'debug'
   | 'xmm'
+  | 'ymm'
   | 'mmx'
   | 'x87';
 
 export interface Operand {
   readonly kind: OperandKind;
-  /** Width in bits: 8, 16, 32, 64, 80, 128; for far pointers the width of the offset. */
+  /** Width in bits: 8, 16, 32, 64, 80, 128, 256; for far pointers the width of the offset. */
   readonly width: number;
   /** Register number 0..15 for register-like kinds; 0 otherwise. */
   readonly index: number;
@@ -54,7 +56,7 @@ export interface MemoryOperand {
   readonly segment: SegmentIndex;
   /** 0..15, {@link RIP_REGISTER} or {@link NO_REGISTER}. */
   readonly base: number;
-  /** 0..15 or {@link NO_REGISTER}. */
+  /** 0..15 or {@link NO_REGISTER}, which a VSIB operand has too: its index is the last of the instruction's operands. */
   readonly index: number;
   /** log2 of the scale: 0..3. */
   readonly scale: number;
@@ -89,6 +91,10 @@ export interface OpcodeRow {
   readonly cost: string;
   /** Operand size in 64-bit mode when no prefix says otherwise: 32, or 64 for near branches and stack operations. */
   readonly defaultSize64: 32 | 64;
+  /** Encoded with VEX: the upper half of a vector register that it writes is cleared. */
+  readonly vex: boolean;
+  /** The memory operand has a vector of indices (VSIB). */
+  readonly vectorIndex: boolean;
 }
 
 export interface Instruction {

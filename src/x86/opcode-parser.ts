@@ -3,8 +3,9 @@
  *
  * A line is `opcode | mnemonic operands | access | attributes`; the last two columns may be left out.
  * - opcode: prefixes (NP = no 66/F2/F3, NFx = no F2/F3, 66, F2, F3, REX.W, W0 = no REX.W, REX.B0 = no REX.B,
- *   o16/o32/o64 = only this operand size, a16/a32/a64 = only this address size), VEX.LZ.pp.map, opcode bytes, then
+ *   o16/o32/o64 = only this operand size, a16/a32/a64 = only this address size), VEX.L.pp.map.W, opcode bytes, then
  *   `/r`, `/digit`, `+r`, a fixed ModRM byte, or `C0+i` (register form with a register in the low bits);
+ *   L is LZ or 128, 256, or LIG (ignored), W is W0, W1, or WIG (ignored; the default);
  *   ib, iw, iz, iv, cb, cz, cp repeat what the operands say.
  * - access: one of r, w, rw, - (address or nothing) an operand.
  * - attributes: lock, rep, 64, legacy, protected (not recognised in real-address and virtual-8086 mode), reg or mem
@@ -34,6 +35,10 @@ const PREFIX_TOKENS: ReadonlyMap<string, number> = new Map<string, number>([
   ['F3', PrefixKind.PF3],
   ['F2', PrefixKind.PF2],
 ]);
+const REGISTER_CLASSES: Readonly<Record<string, RegisterClass>> = { r: 'register', xmm: 'xmm', ymm: 'ymm', mm: 'mmx' };
+const VECTOR_WIDTHS: Readonly<Partial<Record<RegisterClass, number>>> = { xmm: 128, ymm: 256, mmx: 64 };
+const VEX_LENGTHS: Readonly<Record<string, number>> = { LZ: 1, '128': 1, '256': 2, LIG: 3 };
+const VEX_W: Readonly<Record<string, number>> = { W0: 1, W1: 2, WIG: 3 };
 const VEX_MAPS: Readonly<Record<string, number>> = { '0F': 1, '0F38': 2, '0F3A': 3 };
 const FIXED_REGISTERS: Readonly<Record<string, readonly [RegisterClass, number, number]>> = {
   AL: ['register', 8, 0],
@@ -56,6 +61,7 @@ interface OpcodeColumn {
   map: number;
   byte: number;
   vex: boolean;
+  vexL: number;
   prefixes: number;
   hasModrm: boolean;
   forms: number;
@@ -73,6 +79,7 @@ function parseOpcodeColumn(text: string): OpcodeColumn {
     map: 0,
     byte: 0,
     vex: false,
+    vexL: 0,
     prefixes: PrefixKind.ANY,
     hasModrm: false,
     forms: 3,
@@ -89,8 +96,10 @@ function parseOpcodeColumn(text: string): OpcodeColumn {
   while (parsePrefixToken(column, tokens[at] as string)) at++;
   const first = tokens[at] as string;
   if (first.startsWith('VEX.')) {
-    const [, , prefix, map] = first.split('.') as [string, string, string, string];
+    const [, length, prefix, map, w] = first.split('.') as [string, string, string, string, string | undefined];
     column.vex = true;
+    column.vexL = VEX_LENGTHS[length] as number;
+    column.rexW = VEX_W[w ?? 'WIG'] as number;
     column.prefixes = PREFIX_TOKENS.get(prefix) as number;
     column.map = VEX_MAPS[map] as number;
     at++;
@@ -143,14 +152,32 @@ function parseWidth(text: string, all: number): number {
   return Number(text);
 }
 
-const REGISTER_NOTATION = /^(r|xmm|mm)(\d+|[vzy])?(?:\/m(\d+|[vzy]))?$/;
+const REGISTER_NOTATION = /^(r|xmm|ymm|mm)(\d+|[vzy])?(?:\/m(\d+|[vzy]))?$/;
+const VECTOR_MEMORY_NOTATION = /^vm(?:32|64)([xy])\/m(\d+)$/;
+const MEMORY_ALTERNATIVE = /\/m|^v?m\d/;
+
+/**
+ * VEX: the fields of the register operands that have no memory alternative, in their order (SDM 2A §3.1.1.1 and the
+ * operand encoding tables). A destination in ModRM.rm is followed by vvvv, then reg.
+ */
+function vexFields(operands: readonly string[], { digit }: OpcodeColumn): SourceCode[] {
+  const registers = operands.filter((operand) => /^(?:r|xmm|ymm)(?:\d+|[vzy])?$/.test(operand)).length;
+  const rm = operands.findIndex((operand) => MEMORY_ALTERNATIVE.test(operand));
+  if (digit >= 0) return [Source.VEX_VVVV, Source.MODRM_RM];
+  if (rm === 0) return registers === 1 ? [Source.MODRM_REG] : [Source.VEX_VVVV, Source.MODRM_REG];
+  return rm < 0 && registers === 2 ? [Source.MODRM_REG, Source.MODRM_RM] : [Source.MODRM_REG, Source.VEX_VVVV, Source.MODRM_RM];
+}
 
 /** Reads the operand column; `column` tells which fields of the encoding are there to take registers from. */
 function parseOperands(operands: readonly string[], column: OpcodeColumn): OperandEncoding[] {
   const result: OperandEncoding[] = [];
   const special = operands.some((operand) => operand === 'Sreg' || operand === 'CRn' || operand === 'DRn');
-  let regTaken = column.digit >= 0 || special;
-  let vvvvTaken = !column.vex;
+  const fields: SourceCode[] = column.vex
+    ? vexFields(operands, column)
+    : column.digit >= 0 || special
+      ? [Source.MODRM_RM]
+      : [Source.MODRM_REG, Source.MODRM_RM];
+  let vectorIndex: RegisterClass | undefined;
   const add = (source: SourceCode, registers: RegisterClass, width: number, memoryWidth = width, index = 0): void => {
     result.push({ source, registers, width, memoryWidth, index });
   };
@@ -181,6 +208,13 @@ function parseOperands(operands: readonly string[], column: OpcodeColumn): Opera
       add(Source.OFFSET, 'register', parseWidth(operand.slice(5), 0));
     } else if (operand === 'm16:v') {
       add(Source.MODRM_RM, 'register', 0, Width.V);
+    } else if (operand.endsWith('/is4')) {
+      const registers = operand.startsWith('ymm') ? 'ymm' : 'xmm';
+      add(Source.IMMEDIATE_REGISTER, registers, registers === 'ymm' ? 256 : 128);
+    } else if (VECTOR_MEMORY_NOTATION.test(operand)) {
+      const [, index, width] = VECTOR_MEMORY_NOTATION.exec(operand) as unknown as [string, string, string];
+      vectorIndex = index === 'y' ? 'ymm' : 'xmm';
+      add(Source.MODRM_RM, 'register', 0, Number(width));
     } else if (operand[0] === 'm' && operand[1] !== 'm') {
       const width = parseWidth(operand.slice(1), 0);
       add(column.hasModrm ? Source.MODRM_RM : Source.IMPLIED_MEMORY, 'register', 0, width);
@@ -188,23 +222,19 @@ function parseOperands(operands: readonly string[], column: OpcodeColumn): Opera
       const match = REGISTER_NOTATION.exec(operand.replace(/^r\/m(\d+|[vzy])$/, 'r$1/m$1'));
       if (match === null) throw new Error(`opcode row operand ${operand}`);
       const [, kind, size, memorySize] = match;
-      const registers: RegisterClass = kind === 'r' ? 'register' : kind === 'xmm' ? 'xmm' : 'mmx';
-      const width = registers === 'xmm' ? 128 : registers === 'mmx' ? 64 : parseWidth(size ?? '', 0);
+      const registers = REGISTER_CLASSES[kind as string] as RegisterClass;
+      const width = VECTOR_WIDTHS[registers] ?? parseWidth(size ?? '', 0);
       if (memorySize !== undefined) {
         add(Source.MODRM_RM, registers, width, parseWidth(memorySize, width));
       } else if (column.lowRegister) {
         add(Source.OPCODE_LOW, registers, width);
-      } else if (!regTaken) {
-        regTaken = true;
-        add(Source.MODRM_REG, registers, width);
-      } else if (!vvvvTaken) {
-        vvvvTaken = true;
-        add(Source.VEX_VVVV, registers, width);
       } else {
-        add(Source.MODRM_RM, registers, width, 0);
+        const field = fields.shift() as SourceCode;
+        add(field, registers, width, field === Source.MODRM_RM ? 0 : width);
       }
     }
   }
+  if (vectorIndex !== undefined) add(Source.VECTOR_INDEX, vectorIndex, vectorIndex === 'ymm' ? 256 : 128);
   return result;
 }
 
@@ -366,10 +396,13 @@ class OpcodeParser {
       undefinedFlags: attributes.undefinedFlags,
       cost: attributes.cost,
       defaultSize64: attributes.default64 || attributes.force64 ? 64 : 32,
+      vex: column.vex,
+      vectorIndex: encodings.at(-1)?.source === Source.VECTOR_INDEX,
       encoding: {
         map: column.map,
         byte: column.byte,
         vex: column.vex,
+        vexL: column.vexL,
         prefixes: column.prefixes,
         hasModrm: column.hasModrm,
         forms: attributes.anyMod ? 3 : forms & column.forms & attributes.forms,

@@ -32,10 +32,14 @@ export const Source = {
   SECOND_IMMEDIATE: 11,
   /** The constant one of shifts, not a byte of the instruction. */
   ONE: 12,
+  /** Bits 7:4 of a byte after the operands (is4). */
+  IMMEDIATE_REGISTER: 13,
+  /** Index register of a VSIB memory operand. */
+  VECTOR_INDEX: 14,
 } as const;
 export type SourceCode = (typeof Source)[keyof typeof Source];
 
-export type RegisterClass = 'register' | 'segment' | 'control' | 'debug' | 'xmm' | 'mmx' | 'x87';
+export type RegisterClass = 'register' | 'segment' | 'control' | 'debug' | 'xmm' | 'ymm' | 'mmx' | 'x87';
 
 export interface OperandEncoding {
   readonly source: SourceCode;
@@ -66,7 +70,9 @@ export interface RowEncoding {
   readonly digit: number;
   /** Required value of ModRM.rm (of the register form), or -1. */
   readonly rm: number;
-  /** Bit 0: without REX.W, bit 1: with. */
+  /** Bit 0: VEX.L may be 0, bit 1: it may be 1. */
+  readonly vexL: number;
+  /** Bit 0: without REX.W or VEX.W, bit 1: with. */
   readonly rexW: number;
   readonly noRexB: boolean;
   /** Bits 16, 32, 64 or-ed, 112 when every size is accepted. */

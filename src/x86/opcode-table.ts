@@ -8,6 +8,9 @@
 import type { CodeMode } from './instruction.ts';
 import { parseOpcodeRows } from './opcode-parser.ts';
 import { type EncodedRow, PrefixKind } from './opcode-row.ts';
+import { AVX_OPCODES } from './opcodes/avx.ts';
+import { AVX2_OPCODES } from './opcodes/avx2.ts';
+import { FMA_OPCODES } from './opcodes/fma.ts';
 import { MMX_OPCODES } from './opcodes/mmx.ts';
 import { ARITHMETIC_OPCODES, CONTROL_OPCODES, MOVE_OPCODES, STRING_OPCODES } from './opcodes/one-byte.ts';
 import { CONVERSION_OPCODES, FLOATING_POINT_OPCODES, XMM_INTEGER_OPCODES, XMM_MOVE_OPCODES } from './opcodes/sse.ts';
@@ -31,6 +34,9 @@ export const OPCODE_ROWS: readonly EncodedRow[] = parseOpcodeRows([
   XMM_INTEGER_OPCODES,
   MMX_OPCODES,
   X87_OPCODES,
+  AVX_OPCODES,
+  AVX2_OPCODES,
+  FMA_OPCODES,
 ]);
 
 /** Every feature that a row asks for: the set of a processor that has all that this table knows. */
@@ -79,6 +85,12 @@ function specificity(row: EncodedRow): number {
   return (prefixes === PrefixKind.ANY ? 0 : 4) + (rm >= 0 ? 2 : 0) + (digit >= 0 ? 1 : 0);
 }
 
+/** Rows of vectors in VEX need AVX beside their own feature (AES, FMA). */
+function isOffered(row: EncodedRow, features: ReadonlySet<string>): boolean {
+  const vector = row.encoding.vex && row.encoding.operands.some(({ registers }) => registers === 'xmm' || registers === 'ymm');
+  return (row.feature === undefined || features.has(row.feature)) && (!vector || features.has('AVX'));
+}
+
 function existsIn(row: EncodedRow, mode: CodeMode): boolean {
   return row.modes === 'all' || (row.modes === '64') === (mode === 64);
 }
@@ -103,7 +115,7 @@ export class OpcodeIndex {
 
   private build(mode: CodeMode, key: number): OpcodeCandidates {
     const rows = (ROWS_BY_OPCODE[key] ?? [])
-      .filter((row) => existsIn(row, mode) && (row.feature === undefined || this.features.has(row.feature)))
+      .filter((row) => existsIn(row, mode) && isOffered(row, this.features))
       .sort((a, b) => specificity(b) - specificity(a));
     if (rows.length === 0) return NO_CANDIDATES;
     const hasModrm = rows.some((row) => row.encoding.hasModrm);

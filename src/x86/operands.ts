@@ -31,6 +31,7 @@ export function generalRegisters(width: number): readonly Operand[] {
 
 export const SEGMENT_REGISTERS = operandsOf('segment', 16, 6);
 export const XMM_REGISTERS = operandsOf('xmm', 128, 16);
+export const YMM_REGISTERS = operandsOf('ymm', 256, 16);
 export const MMX_REGISTERS = operandsOf('mmx', 64, 8);
 export const X87_REGISTERS = operandsOf('x87', 80, 8);
 

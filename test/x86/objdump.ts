@@ -112,8 +112,9 @@ const THEIR_NOTATION: readonly (readonly [RegExp, string])[] = [
   [/^(lar|lsl) (\w+),[er](\w+)/, '$1 $2,$3'],
   // Implied operands and sizes.
   [/^(blendvp[sd]|pblendvb|sha256rnds2) (.+,.+),xmm0$/, '$1 $2'],
-  [/^(bound|invpcid|lddqu) (\w+),(?:\w+ ptr )?/, '$1 $2,'],
-  [/^pclmul\w+ (.*?)(?:,0x\w+)?$/, 'pclmulqdq $1'],
+  [/^(bound|invpcid|v?lddqu) (\w+),(?:\w+ ptr )?/, '$1 $2,'],
+  [/^(v?)pclmul\w+ (.*?)(?:,0x\w+)?$/, '$1pclmulqdq $2'],
+  [/^vcmp(?:[a-z_]+?)??([ps][sd]) (.*?)(?:,0x\w+)?$/, 'vcmp$1 $2'],
   // Hints that processors without the feature execute as NOP.
   [/^(?:bndldx|bndstx|cldemote|nop) .*/, 'nop hint'],
   [/\(8087 only\)|\(287 only\)/, ''],
