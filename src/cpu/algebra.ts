@@ -28,6 +28,9 @@ export type FlagOperation =
 /** Segment of an access: a fixed register, or the one in effect for the instruction's memory operand. */
 export type SegmentReference = 'ES' | 'CS' | 'SS' | 'DS' | 'FS' | 'GS' | 'operand';
 
+/** Word of a vector register, low first. */
+export type VectorWord = 0 | 1 | 2 | 3;
+
 /** Operations on two vectors that both instances have. */
 export type SimdOperation =
   | `i8x16.${'add' | 'sub' | 'add_sat_s' | 'add_sat_u' | 'sub_sat_s' | 'sub_sat_u' | 'min_s' | 'min_u' | 'max_s' | 'max_u'}`
@@ -157,12 +160,15 @@ export interface Algebra<V, B> extends Computation<V, B> {
   immediate2(): V;
   /** i of an ST(i) operand. */
   stackIndex(operand: Operand): V;
-  /** One half (0 low, 1 high) of an xmm register operand. */
-  readXmm(operand: Operand, half: 0 | 1): V;
-  writeXmm(operand: Operand, half: 0 | 1, value: V): void;
+  /** One word of a vector register operand, low first; 2 and 3 are the upper half of the ymm register, also of an xmm operand. */
+  readXmm(operand: Operand, word: VectorWord): V;
+  writeXmm(operand: Operand, word: VectorWord, value: V): void;
   /** 128-bit operands (xmm registers or memory), halves low first. */
   read128(operand: Operand, aligned: boolean): [low: V, high: V];
   write128(operand: Operand, low: V, high: V, aligned: boolean): void;
+  /** 256-bit operands (ymm registers or memory), words low first; aligned to 32 bytes. */
+  read256(operand: Operand, aligned: boolean): [V, V, V, V];
+  write256(operand: Operand, words: readonly V[], aligned: boolean): void;
 
   // Memory other than the operand: stack and strings. `offset` is a full word; the instance applies segment base and checks.
   load(width: Width, segment: SegmentReference, offset: V): V;

@@ -128,6 +128,7 @@ const FIELDS = [
   ['fpuStatus', 'u64', 1], // TOP in bits 13:11
   ['fpuTag', 'u64', 1], // one bit a physical register, 1 = not empty
   ['xmm', 'u64', 32], // 16 registers, low half first; 16-byte aligned
+  ['ymmHigh', 'u64', 32], // bits 255:128 of the 16 vector registers, laid out as xmm
   ['st', 'u64', 16], // 8 physical registers: significand, then sign and exponent
 ] as const satisfies readonly (readonly [string, FieldType, number])[];
 
@@ -140,7 +141,7 @@ export const OFFSET: Readonly<Record<FieldName, number>> = (() => {
   const offsets = {} as Record<FieldName, number>;
   let at = 0;
   for (const [name, type, count] of FIELDS) {
-    const align = name === 'xmm' ? 16 : SIZE[type];
+    const align = name === 'xmm' || name === 'ymmHigh' ? 16 : SIZE[type];
     at = (at + align - 1) & -align;
     offsets[name] = at;
     at += SIZE[type] * count;

@@ -12,7 +12,7 @@
 import type { Operand } from '../../x86/instruction.ts';
 import { NO_REGISTER, Segment } from '../../x86/instruction.ts';
 import type { FunctionBody } from '../../wasm/function-body.ts';
-import type { Algebra, Facts, FlagOperation, SegmentReference, Width } from '../algebra.ts';
+import type { Algebra, Facts, FlagOperation, SegmentReference, VectorWord, Width } from '../algebra.ts';
 import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
 import { type FieldName, LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
 import { type ComputationImports, ComputationEmitter, type Condition, STATE, type Word } from './computation-emitter.ts';
@@ -41,6 +41,8 @@ const ADDEND = 24;
 const RCX = 1;
 const MMX_SIGN_AND_EXPONENT = 0xffff;
 const GENERAL_PROTECTION = 13;
+/** Distance of each word of a vector register from its slot in the record. */
+const VECTOR_WORDS = [0, 8, OFFSET.ymmHigh - OFFSET.xmm, OFFSET.ymmHigh - OFFSET.xmm + 8] as const;
 
 export class Emitter extends ComputationEmitter implements Algebra<Word, Condition> {
   private readonly imports: HandlerImports;
@@ -224,59 +226,59 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     this.body.load('i64.load16_u', RECORD.registers[this.registerSlots.get(operand) as number]);
     return this.take();
   }
-  readXmm(operand: Operand, half: 0 | 1): Word {
+  readXmm(operand: Operand, word: VectorWord): Word {
     this.pushRegisterAddress(operand);
-    this.body.load('i64.load', half * 8);
+    this.body.load('i64.load', VECTOR_WORDS[word]);
     return this.take();
   }
-  writeXmm(operand: Operand, half: 0 | 1, value: Word): void {
+  writeXmm(operand: Operand, word: VectorWord, value: Word): void {
     this.pushRegisterAddress(operand);
     this.push(value);
-    this.body.store('i64.store', half * 8);
+    this.body.store('i64.store', VECTOR_WORDS[word]);
   }
   read128(operand: Operand, aligned: boolean): [Word, Word] {
-    if (operand.kind === 'xmm') {
-      this.pushRegisterAddress(operand);
-      this.body.load('i64.load', 0);
-      const low = this.take();
-      this.pushRegisterAddress(operand);
-      this.body.load('i64.load', 8);
-      return [low, this.take()];
-    }
-    const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address);
-    const at = this.address('operand', address, 16, false);
-    this.body.local_get(at);
-    this.body.load('i64.load', 0);
-    const low = this.take();
-    this.body.local_get(at);
-    this.body.load('i64.load', 8);
-    return [low, this.take()];
+    return this.readWords(operand, [0, 1], aligned) as [Word, Word];
   }
   write128(operand: Operand, low: Word, high: Word, aligned: boolean): void {
-    if (operand.kind === 'xmm') {
-      this.pushRegisterAddress(operand);
-      this.push(low);
-      this.body.store('i64.store', 0);
-      this.pushRegisterAddress(operand);
-      this.push(high);
-      this.body.store('i64.store', 8);
+    this.writeWords(operand, [low, high], aligned);
+  }
+  read256(operand: Operand, aligned: boolean): [Word, Word, Word, Word] {
+    return this.readWords(operand, [0, 1, 2, 3], aligned) as [Word, Word, Word, Word];
+  }
+  write256(operand: Operand, words: readonly Word[], aligned: boolean): void {
+    this.writeWords(operand, words, aligned);
+  }
+  private readWords(operand: Operand, words: readonly VectorWord[], aligned: boolean): Word[] {
+    if (operand.kind !== 'memory') return words.map((word) => this.readXmm(operand, word));
+    const size = words.length * 8;
+    const address = this.effectiveAddress();
+    if (aligned) this.checkAligned(address, size);
+    const at = this.address('operand', address, size, false);
+    return words.map((word) => {
+      this.body.local_get(at);
+      this.body.load('i64.load', word * 8);
+      return this.take();
+    });
+  }
+  private writeWords(operand: Operand, words: readonly Word[], aligned: boolean): void {
+    if (operand.kind !== 'memory') {
+      for (const [n, word] of words.entries()) this.writeXmm(operand, n as VectorWord, word);
       return;
     }
+    const size = words.length * 8;
     const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address);
-    const at = this.address('operand', address, 16, true);
-    this.body.local_get(at);
-    this.push(low);
-    this.body.store('i64.store', 0);
-    this.body.local_get(at);
-    this.push(high);
-    this.body.store('i64.store', 8);
+    if (aligned) this.checkAligned(address, size);
+    const at = this.address('operand', address, size, true);
+    for (const [n, word] of words.entries()) {
+      this.body.local_get(at);
+      this.push(word);
+      this.body.store('i64.store', n * 8);
+    }
     this.commit(at);
   }
-  private checkAligned(offset: Word): void {
+  private checkAligned(offset: Word, size: number): void {
     const linear = this.add(offset, this.segmentBase('operand'));
-    this.when(this.ne(this.and(linear, this.constant(15)), this.constant(0)), () => this.fault(GENERAL_PROTECTION, 0));
+    this.when(this.ne(this.and(linear, this.constant(size - 1)), this.constant(0)), () => this.fault(GENERAL_PROTECTION, 0));
   }
 
   // --- memory ---------------------------------------------------------------------------------------------------

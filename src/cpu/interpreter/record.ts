@@ -9,8 +9,9 @@
  *   12  u16  offset in the page
  *   14  u16  offset of the end; beyond the page when the instruction crosses it
  *   16  u16  offset from the processor's base of the first, second and third register operand (xmm and mmx
- *            registers too); i of ST(i)
- *   22  u16  offset of the base register (the code page for RIP-relative)
+ *            registers too, ymm registers by their lower half); i of ST(i)
+ *   22  u16  offset of the base register (the code page for RIP-relative), or of a fourth register operand, which only
+ *            forms without memory have
  *   24  u16  offset of the index register
  *   26  u16  scale as a shift count
  *   28  u16  offset of the segment base
@@ -31,7 +32,7 @@ export const RECORD = {
   target: 8,
   start: 12,
   end: 14,
-  registers: [16, 18, 20],
+  registers: [16, 18, 20, 22],
   base: 22,
   index: 24,
   scale: 26,
@@ -55,7 +56,7 @@ export const SLOT = {
 
 /** Operands whose register is named in the record. */
 export function isRegisterOperand({ kind }: Operand): boolean {
-  return kind === 'register' || kind === 'xmm' || kind === 'mmx' || kind === 'x87';
+  return kind === 'register' || kind === 'xmm' || kind === 'ymm' || kind === 'mmx' || kind === 'x87';
 }
 
 /** Offset of a register operand's storage from the processor's base; an x87 operand is relative to the top of the stack. */
@@ -66,6 +67,7 @@ export function registerOffset(operand: Operand): number {
     case 'mmx':
       return OFFSET.st + operand.index * 16;
     case 'xmm':
+    case 'ymm':
       return OFFSET.xmm + operand.index * 16;
     default:
       return OFFSET.gpr + operand.index * 8 + (operand.high ? 1 : 0);
@@ -115,6 +117,8 @@ export function handlerKey(i: Instruction): string {
   if (hasFixedImmediate(i)) key += `#${i.immediate}`;
   if (!hasFlatSegment(i)) key += '.s';
   if (memory === undefined) return key;
+  // The scale of a VSIB index is no part of the effective address.
+  if (i.row.vectorIndex) key += `.${memory.scale}`;
   if (memory.base !== NO_REGISTER) key += '.b';
   if (memory.index !== NO_REGISTER) key += memory.scale === 0 ? '.i' : '.n';
   // POP to memory depends on whether the address is based on RSP.

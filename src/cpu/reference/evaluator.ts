@@ -3,7 +3,7 @@
  * Readable before fast; every other engine is compared with it.
  */
 import { type MemoryOperand, NO_REGISTER, type Operand, RIP_REGISTER, Segment } from '../../x86/instruction.ts';
-import type { Algebra, Facts, FlagOperation, SegmentReference, SimdOperation, Variable, Width } from '../algebra.ts';
+import type { Algebra, Facts, FlagOperation, SegmentReference, SimdOperation, Variable, VectorWord, Width } from '../algebra.ts';
 import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
 import { BINARY32, BINARY64 } from '../float/binary-format.ts';
 import { fromInteger, toInteger } from '../float/conversion.ts';
@@ -296,30 +296,42 @@ export class Evaluator implements Algebra<bigint, boolean> {
   stackIndex(operand: Operand): bigint {
     return BigInt(operand.index);
   }
-  readXmm(operand: Operand, half: 0 | 1): bigint {
-    return this.field('xmm', operand.index * 2 + half);
+  readXmm(operand: Operand, word: VectorWord): bigint {
+    return this.field(word < 2 ? 'xmm' : 'ymmHigh', operand.index * 2 + (word & 1));
   }
-  writeXmm(operand: Operand, half: 0 | 1, value: bigint): void {
-    this.setField('xmm', operand.index * 2 + half, value);
+  writeXmm(operand: Operand, word: VectorWord, value: bigint): void {
+    this.setField(word < 2 ? 'xmm' : 'ymmHigh', operand.index * 2 + (word & 1), value);
   }
   read128(operand: Operand, aligned: boolean): [bigint, bigint] {
-    if (operand.kind === 'xmm') return [this.field('xmm', operand.index * 2), this.field('xmm', operand.index * 2 + 1)];
-    const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address);
-    const at = this.guard(this.memory.loadAddress(this.linear('operand', address, 16, false), 16, this.onStack()));
-    return [this.memory.read(at, 8), this.memory.read(at + 8, 8)];
+    return this.readWords(operand, [0, 1], aligned) as [bigint, bigint];
   }
   write128(operand: Operand, low: bigint, high: bigint, aligned: boolean): void {
-    if (operand.kind === 'xmm') {
-      this.setField('xmm', operand.index * 2, low);
-      this.setField('xmm', operand.index * 2 + 1, high);
+    this.writeWords(operand, [low, high], aligned);
+  }
+  read256(operand: Operand, aligned: boolean): [bigint, bigint, bigint, bigint] {
+    return this.readWords(operand, [0, 1, 2, 3], aligned) as [bigint, bigint, bigint, bigint];
+  }
+  write256(operand: Operand, words: readonly bigint[], aligned: boolean): void {
+    this.writeWords(operand, words, aligned);
+  }
+  private readWords(operand: Operand, words: readonly VectorWord[], aligned: boolean): bigint[] {
+    if (operand.kind !== 'memory') return words.map((word) => this.readXmm(operand, word));
+    const size = words.length * 8;
+    const address = this.effectiveAddress();
+    if (aligned) this.checkAligned(address, size);
+    const at = this.guard(this.memory.loadAddress(this.linear('operand', address, size, false), size, this.onStack()));
+    return words.map((word) => this.memory.read(at + word * 8, 8));
+  }
+  private writeWords(operand: Operand, words: readonly bigint[], aligned: boolean): void {
+    if (operand.kind !== 'memory') {
+      for (const [n, word] of words.entries()) this.writeXmm(operand, n as VectorWord, word);
       return;
     }
+    const size = words.length * 8;
     const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address);
-    const at = this.guard(this.memory.storeAddress(this.linear('operand', address, 16, true), 16, this.onStack()));
-    this.memory.write(at, 8, low);
-    this.memory.write(at + 8, 8, high);
+    if (aligned) this.checkAligned(address, size);
+    const at = this.guard(this.memory.storeAddress(this.linear('operand', address, size, true), size, this.onStack()));
+    for (const [n, word] of words.entries()) this.memory.write(at + n * 8, 8, word);
     this.memory.commit(at);
   }
 
@@ -427,10 +439,10 @@ export class Evaluator implements Algebra<bigint, boolean> {
     if (address === 0) throw FAULT;
     return address;
   }
-  private checkAligned(offset: bigint): void {
+  private checkAligned(offset: bigint, size: number): void {
     const memory = this.instruction.memory as MemoryOperand;
     const base = this.instruction.mode === 64 && memory.segment < Segment.FS ? 0n : this.field('segmentBase', memory.segment);
-    if (((offset + base) & 15n) !== 0n) this.fault(13, 0);
+    if (((offset + base) & BigInt(size - 1)) !== 0n) this.fault(13, 0);
   }
 }
 
