@@ -1,7 +1,8 @@
 /** AES-NI and PCLMULQDQ (SDM 1 §5.13), and the SHA extensions (§5.18). Words of SHA are numbered from the top as in the manual. */
 import type { Algebra, Definition } from '../algebra.ts';
 import type { Family } from '../definition.ts';
-import { elementsOf, sseDefine, type Vector, vectorOf, vectorOperation, writeVector } from './sse-state.ts';
+import { elementsOf, sseDefine, type Vector, vectorOf } from './sse-state.ts';
+import { lanewise, lanewiseUnary, vectorDefine, writeLanes } from './vector-operands.ts';
 
 const SHA1_CONSTANTS = [0x5a827999, 0x6ed9eba1, 0x8f1bbcdc, 0xca62c1d6];
 
@@ -10,7 +11,7 @@ function hostVector<V, B>(k: Algebra<V, B>, name: string, a: V, b: V, c: V): Vec
 }
 
 function aesRound(direction: 'encrypt' | 'decrypt', last: boolean): Definition {
-  return vectorOperation((k, state, key) => {
+  return lanewise((k, state, key) => {
     const round = hostVector(k, `aes.${direction}`, state[0], state[1], k.constant(last ? 1 : 0));
     return [k.xor(round[0], key[0]), k.xor(round[1], key[1])];
   });
@@ -52,31 +53,32 @@ function sha1Mix<V, B>(k: Algebra<V, B>, b: V, c: V, d: V): V {
 /**
  * DEVIATION: the manual wants operands of SHA in memory aligned (exception type 4); the processor of the vectors does not.
  */
-const hashOperation = (f: Parameters<typeof vectorOperation>[0]): Definition => vectorOperation(f, false);
+const hashOperation = (f: Parameters<typeof lanewise>[0]): Definition => lanewise(f, false);
 
 export const cipherAndHash: Family = (plain) => {
-  const define = sseDefine(plain);
+  const define = vectorDefine(plain);
+  const hash = sseDefine(plain);
   define('AESENC', aesRound('encrypt', false));
   define('AESENCLAST', aesRound('encrypt', true));
   define('AESDEC', aesRound('decrypt', false));
   define('AESDECLAST', aesRound('decrypt', true));
-  define('AESIMC', (k, i) => {
-    const [low, high] = k.read128(i.operands[1], true);
-    writeVector(k, i.operands[0], hostVector(k, 'aes.inverseMix', low, high, k.constant(0)));
-  });
-  define('AESKEYGENASSIST', (k, i) => {
-    const [low, high] = k.read128(i.operands[1], true);
-    writeVector(k, i.operands[0], hostVector(k, 'aes.assistKey', low, high, k.immediate()));
-  });
+  define(
+    'AESIMC',
+    lanewiseUnary((k, [low, high]) => hostVector(k, 'aes.inverseMix', low, high, k.constant(0))),
+  );
+  define(
+    'AESKEYGENASSIST',
+    lanewiseUnary((k, [low, high]) => hostVector(k, 'aes.assistKey', low, high, k.immediate())),
+  );
   define(
     'PCLMULQDQ',
-    vectorOperation((k, a, b) => {
+    lanewise((k, a, b) => {
       const half = ([low, high]: typeof a, bit: number) => k.select(k.eq(k.and(k.immediate(), k.constant(bit)), k.constant(0)), low, high);
       return hostVector(k, 'carryless', half(a, 1), half(b, 16), k.constant(0));
     }),
   );
 
-  define(
+  hash(
     'SHA1MSG1',
     hashOperation((k, a, b) => {
       const w = [...wordsOf(k, a), ...wordsOf(k, b)];
@@ -86,7 +88,7 @@ export const cipherAndHash: Family = (plain) => {
       );
     }),
   );
-  define(
+  hash(
     'SHA1MSG2',
     hashOperation((k, a, b) => {
       const w = wordsOf(k, a);
@@ -98,14 +100,14 @@ export const cipherAndHash: Family = (plain) => {
       return fromWords(k, w);
     }),
   );
-  define(
+  hash(
     'SHA1NEXTE',
     hashOperation((k, a, b) => {
       const [e, ...rest] = wordsOf(k, b);
       return fromWords(k, [add(k, e, rotateLeft(k, wordsOf(k, a)[0], 30)), ...rest]);
     }),
   );
-  define(
+  hash(
     'SHA1RNDS4',
     hashOperation((k, state, message) => {
       let [a, b, c, d] = wordsOf(k, state);
@@ -117,7 +119,7 @@ export const cipherAndHash: Family = (plain) => {
       return fromWords(k, [a, b, c, d]);
     }),
   );
-  define(
+  hash(
     'SHA256MSG1',
     hashOperation((k, a, b) => {
       const w = [...elementsOf(k, 32, a), elementsOf(k, 32, b)[0]];
@@ -128,7 +130,7 @@ export const cipherAndHash: Family = (plain) => {
       );
     }),
   );
-  define(
+  hash(
     'SHA256MSG2',
     hashOperation((k, a, b) => {
       const w = elementsOf(k, 32, b).slice(2);
@@ -136,7 +138,7 @@ export const cipherAndHash: Family = (plain) => {
       return vectorOf(k, 32, w.slice(2));
     }),
   );
-  define('SHA256RNDS2', (k, i) => {
+  hash('SHA256RNDS2', (k, i) => {
     let [c, d, g, h] = wordsOf(k, k.read128(i.operands[0], true));
     let [a, b, e, f] = wordsOf(k, k.read128(i.operands[1], false));
     for (const word of elementsOf(k, 32, [k.field('xmm', 0), k.field('xmm', 1)]).slice(0, 2)) {
@@ -144,6 +146,6 @@ export const cipherAndHash: Family = (plain) => {
       const second = k.add(majority(k, a, b, c), sigma(k, a, [2, 13, 22], false));
       [a, b, c, d, e, f, g, h] = [add(k, first, second), a, b, c, add(k, first, d), e, f, g];
     }
-    writeVector(k, i.operands[0], fromWords(k, [a, b, e, f]));
+    writeLanes(k, i, i.operands[0], [fromWords(k, [a, b, e, f])]);
   });
 };

@@ -16,11 +16,8 @@ import {
   inexactIsFree,
   readScalar,
   roundsToNearest,
-  sseDefine,
-  vectorOf,
-  writeScalar,
-  writeVector,
 } from './sse-state.ts';
+import { readElements, readLanes, rolesOf, vectorDefine, writeElements, writeLowest } from './vector-operands.ts';
 
 type Binary = 'add' | 'sub' | 'mul' | 'div';
 type Operation = Binary | 'sqrt' | 'min' | 'max';
@@ -104,38 +101,46 @@ function element<V, B>(k: Algebra<V, B>, width: ElementWidth, operation: Operati
 
 function scalar(width: ElementWidth, operation: Operation): Definition {
   return (k, i) => {
-    const [destination, source] = i.operands;
-    const b = readScalar(k, source, width);
-    const a = operation === 'sqrt' ? b : readScalar(k, destination, width);
+    const { first, second } = rolesOf(i);
+    const b = readScalar(k, second, width);
+    const a = operation === 'sqrt' ? b : readScalar(k, first, width);
     const mxcsr = k.field('mxcsr');
-    compute(k, mxcsr, [element(k, width, operation, mxcsr, a, b)], ([value]) => writeScalar(k, destination, width, value));
+    compute(k, mxcsr, [element(k, width, operation, mxcsr, a, b)], ([value]) => writeLowest(k, i, width, value));
   };
 }
 
 function packed(width: ElementWidth, operation: Operation): Definition {
   return (k, i) => {
-    const [destination, source] = i.operands;
-    const b = elementsOf(k, width, k.read128(source, true));
-    const a = operation === 'sqrt' ? b : elementsOf(k, width, k.read128(destination, true));
+    const { destination, first, second } = operation === 'sqrt' ? unaryRoles(i) : rolesOf(i);
+    const b = readElements(k, i, second, width);
+    const a = operation === 'sqrt' ? b : readElements(k, i, first, width);
     const mxcsr = k.field('mxcsr');
     const elements = a.map((x, n) => element(k, width, operation, mxcsr, x, b[n]));
-    compute(k, mxcsr, elements, (values) => writeVector(k, destination, vectorOf(k, width, values)));
+    compute(k, mxcsr, elements, (values) => writeElements(k, i, destination, width, values));
   };
+}
+
+function unaryRoles({ operands: [destination, source] }: Facts): ReturnType<typeof rolesOf> {
+  return { destination, first: source, second: source };
 }
 
 /** Horizontal operations take neighbours of one operand; ADDSUB subtracts in even elements. */
 function acrossElements(width: ElementWidth, kind: 'hadd' | 'hsub' | 'addsub'): Definition {
   return (k, i) => {
-    const [destination, source] = i.operands;
-    const b = elementsOf(k, width, k.read128(source, true));
-    const a = elementsOf(k, width, k.read128(destination, true));
+    const { destination, first, second } = rolesOf(i);
+    const b = readLanes(k, i, second);
+    const a = readLanes(k, i, first);
     const mxcsr = k.field('mxcsr');
-    const both = [...a, ...b];
-    const elements = a.map((x, n) => {
-      if (kind === 'addsub') return element(k, width, n % 2 === 0 ? 'sub' : 'add', mxcsr, x, b[n]);
-      return element(k, width, kind === 'hadd' ? 'add' : 'sub', mxcsr, both[n * 2], both[n * 2 + 1]);
+    const elements = a.flatMap((lane, l) => {
+      const x = elementsOf(k, width, lane);
+      const y = elementsOf(k, width, b[l]);
+      const both = [...x, ...y];
+      return x.map((one, n) => {
+        if (kind === 'addsub') return element(k, width, n % 2 === 0 ? 'sub' : 'add', mxcsr, one, y[n]);
+        return element(k, width, kind === 'hadd' ? 'add' : 'sub', mxcsr, both[n * 2], both[n * 2 + 1]);
+      });
     });
-    compute(k, mxcsr, elements, (values) => writeVector(k, destination, vectorOf(k, width, values)));
+    compute(k, mxcsr, elements, (values) => writeElements(k, i, destination, width, values));
   };
 }
 
@@ -147,18 +152,18 @@ function rounded<V, B>(k: Algebra<V, B>, width: ElementWidth, a: V, control: V):
 function defineRounding(define: Define, width: ElementWidth, suffix: string): void {
   const control = <V, B>(k: Algebra<V, B>, _: Facts): V => k.and(k.immediate(), k.constant(15));
   define(`ROUNDS${suffix}`, (k, i) => {
-    const a = readScalar(k, i.operands[1], width);
+    const a = readScalar(k, rolesOf(i).second, width);
     const one = rounded(k, width, a, control(k, i));
-    compute(k, k.field('mxcsr'), [one], ([value]) => writeScalar(k, i.operands[0], width, value));
+    compute(k, k.field('mxcsr'), [one], ([value]) => writeLowest(k, i, width, value));
   });
   define(`ROUNDP${suffix}`, (k, i) => {
-    const elements = elementsOf(k, width, k.read128(i.operands[1], true)).map((a) => rounded(k, width, a, control(k, i)));
-    compute(k, k.field('mxcsr'), elements, (values) => writeVector(k, i.operands[0], vectorOf(k, width, values)));
+    const elements = readElements(k, i, i.operands[1], width).map((a) => rounded(k, width, a, control(k, i)));
+    compute(k, k.field('mxcsr'), elements, (values) => writeElements(k, i, i.operands[0], width, values));
   });
 }
 
 export const sseArithmetic: Family = (plain) => {
-  const define = sseDefine(plain);
+  const define = vectorDefine(plain);
   for (const operation of ['add', 'sub', 'mul', 'div', 'sqrt', 'min', 'max'] as const) {
     const name = operation.toUpperCase();
     define(`${name}SS`, scalar(32, operation));
@@ -171,12 +176,12 @@ export const sseArithmetic: Family = (plain) => {
     ['RSQRT', reciprocalRoot],
   ] as const) {
     define(`${name}SS`, (k, i) => {
-      const [estimate] = k.call(routine, readScalar(k, i.operands[1], 32));
-      writeScalar(k, i.operands[0], 32, estimate);
+      const [estimate] = k.call(routine, readScalar(k, rolesOf(i).second, 32));
+      writeLowest(k, i, 32, estimate);
     });
     define(`${name}PS`, (k, i) => {
-      const elements = elementsOf(k, 32, k.read128(i.operands[1], true)).map((a) => k.call(routine, a)[0]);
-      writeVector(k, i.operands[0], vectorOf(k, 32, elements));
+      const elements = readElements(k, i, i.operands[1], 32).map((a) => k.call(routine, a)[0]);
+      writeElements(k, i, i.operands[0], 32, elements);
     });
   }
   for (const kind of ['hadd', 'hsub', 'addsub'] as const) {

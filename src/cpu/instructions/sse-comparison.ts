@@ -1,20 +1,11 @@
 /** Floating-point comparisons of SSE and SSE2 (SDM 1 §5.5.1.3, §5.6.1.4): CMPxx makes masks, (U)COMISx sets flags. */
-import type { Algebra, Definition } from '../algebra.ts';
+import type { Algebra, Definition, Facts } from '../algebra.ts';
 import type { Family } from '../definition.ts';
 import { CF, PF, STATUS_FLAGS, ZF } from '../flags.ts';
 import { Relation } from '../float/arithmetic.ts';
 import { magnitude, ordinary } from './sse-arithmetic.ts';
-import {
-  compute,
-  type Element,
-  elementsOf,
-  type ElementWidth,
-  readScalar,
-  sseDefine,
-  vectorOf,
-  writeScalar,
-  writeVector,
-} from './sse-state.ts';
+import { compute, type Element, type ElementWidth, readScalar } from './sse-state.ts';
+import { readElements, rolesOf, vectorDefine, writeElements, writeLowest } from './vector-operands.ts';
 
 /** For predicates 0..3 (EQ LT LE UNORD) the relations that satisfy them, a nibble each. 4..7 are their negations. */
 const SATISFYING = Relation.EQUAL | (Relation.LESS << 4) | ((Relation.LESS | Relation.EQUAL) << 8) | (Relation.UNORDERED << 12);
@@ -29,10 +20,14 @@ function relation<V, B>(k: Algebra<V, B>, width: ElementWidth, a: V, b: V, signa
   return { fast, value, exact: `f${width}.compare`, a, b, control: signaling };
 }
 
-/** All ones or zeros by predicate, which is the immediate and so known at run time only. */
-function masks<V, B>(k: Algebra<V, B>, relations: V[]): V[] {
+/**
+ * All ones or zeros by predicate, which is the immediate and so known at run time only. Bit 3, of VEX alone, has unordered
+ * operands satisfy what they do not satisfy without it.
+ */
+function masks<V, B>(k: Algebra<V, B>, i: Facts, relations: V[]): V[] {
   const predicate = k.immediate();
-  const wanted = k.shr(k.constant(SATISFYING), k.shl(k.and(predicate, k.constant(3)), k.constant(2)));
+  const basic = k.shr(k.constant(SATISFYING), k.shl(k.and(predicate, k.constant(3)), k.constant(2)));
+  const wanted = i.row.vex ? k.xor(basic, k.and(predicate, k.constant(Relation.UNORDERED))) : basic;
   const zero = k.constant(0);
   const inverted = k.sub(zero, k.and(k.shr(predicate, k.constant(2)), k.constant(1)));
   return relations.map((found) => {
@@ -41,29 +36,31 @@ function masks<V, B>(k: Algebra<V, B>, relations: V[]): V[] {
   });
 }
 
-/** LT, LE and their negations. */
-function signalingPredicate<V, B>(k: Algebra<V, B>): V {
-  return k.and(k.shr(k.add(k.immediate(), k.constant(1)), k.constant(1)), k.constant(1));
+/** LT, LE and their negations; bit 4, of VEX alone, turns it round. */
+function signalingPredicate<V, B>(k: Algebra<V, B>, i: Facts): V {
+  const predicate = k.immediate();
+  const basic = k.shr(k.add(predicate, k.constant(1)), k.constant(1));
+  return k.and(i.row.vex ? k.xor(basic, k.shr(predicate, k.constant(4))) : basic, k.constant(1));
 }
 
 function compareScalar(width: ElementWidth): Definition {
   return (k, i) => {
-    const [destination, source] = i.operands;
-    const b = readScalar(k, source, width);
-    const a = readScalar(k, destination, width);
-    const one = relation(k, width, a, b, signalingPredicate(k));
-    compute(k, k.field('mxcsr'), [one], (found) => writeScalar(k, destination, width, masks(k, found)[0]));
+    const { first, second } = rolesOf(i);
+    const b = readScalar(k, second, width);
+    const a = readScalar(k, first, width);
+    const one = relation(k, width, a, b, signalingPredicate(k, i));
+    compute(k, k.field('mxcsr'), [one], (found) => writeLowest(k, i, width, masks(k, i, found)[0]));
   };
 }
 
 function comparePacked(width: ElementWidth): Definition {
   return (k, i) => {
-    const [destination, source] = i.operands;
-    const b = elementsOf(k, width, k.read128(source, true));
-    const a = elementsOf(k, width, k.read128(destination, true));
-    const signaling = signalingPredicate(k);
+    const { destination, first, second } = rolesOf(i);
+    const b = readElements(k, i, second, width);
+    const a = readElements(k, i, first, width);
+    const signaling = signalingPredicate(k, i);
     const elements = a.map((x, n) => relation(k, width, x, b[n], signaling));
-    compute(k, k.field('mxcsr'), elements, (found) => writeVector(k, destination, vectorOf(k, width, masks(k, found))));
+    compute(k, k.field('mxcsr'), elements, (found) => writeElements(k, i, destination, width, masks(k, i, found)));
   };
 }
 
@@ -82,7 +79,7 @@ function compareIntoFlags(width: ElementWidth, signaling: boolean): Definition {
 }
 
 export const sseComparison: Family = (plain) => {
-  const define = sseDefine(plain);
+  const define = vectorDefine(plain);
   define('CMPSS', compareScalar(32));
   define('CMPSD', compareScalar(64));
   define('CMPPS', comparePacked(32));

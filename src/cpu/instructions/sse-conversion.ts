@@ -1,21 +1,9 @@
 /** Conversions of SSE and SSE2 without MMX registers (SDM 1 §5.5.1.6, §5.6.1.6). */
-import type { Operand } from '../../x86/instruction.ts';
 import type { Algebra, Definition, Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
 import { INFINITE, magnitude, notDenormal, ordinary, safelyNormal } from './sse-arithmetic.ts';
-import {
-  compute,
-  type Element,
-  elementsOf,
-  type ElementWidth,
-  inexactIsFree,
-  readScalar,
-  roundsToNearest,
-  sseDefine,
-  vectorOf,
-  writeScalar,
-  writeVector,
-} from './sse-state.ts';
+import { compute, type Element, type ElementWidth, inexactIsFree, readScalar, roundsToNearest } from './sse-state.ts';
+import { lowElements, readElements, rolesOf, vectorDefine, writeElements, writeLowest } from './vector-operands.ts';
 
 /** WebAssembly's rounding is the right one and raises nothing new. */
 function freeToRound<V, B>(k: Algebra<V, B>, mxcsr: V): B {
@@ -55,40 +43,34 @@ function toOtherFormat<V, B>(k: Algebra<V, B>, from: ElementWidth, mxcsr: V, a: 
   return { fast, value, exact, a, b: a };
 }
 
-/** The source elements of a conversion that reads a low half or a whole vector. */
-function sourceElements<V, B>(k: Algebra<V, B>, operand: Operand, width: ElementWidth, half: boolean): V[] {
-  if (!half) return elementsOf(k, width, k.read128(operand, true));
-  const low = operand.kind === 'xmm' ? k.readXmm(operand, 0) : k.read(operand);
-  return elementsOf(k, width, [low, low]).slice(0, 64 / width);
-}
-
 type Convert = <V, B>(k: Algebra<V, B>, mxcsr: V, a: V) => Element<V, B>;
 
 /** Elements of `from` bits to as many of `to` bits; the rest of the destination is cleared. */
 function packed(from: ElementWidth, to: ElementWidth, convert: Convert): Definition {
   return (k, i) => {
-    const source = sourceElements(k, i.operands[1], from, from === 32 && to === 64);
+    const [destination, source] = i.operands;
+    const given = from < to ? lowElements(k, i, source, from, destination.width / to) : readElements(k, i, source, from);
     const mxcsr = k.field('mxcsr');
-    const elements = source.map((a) => convert(k, mxcsr, a));
+    const elements = given.map((a) => convert(k, mxcsr, a));
     compute(k, mxcsr, elements, (values) => {
       const filled = [...values];
       while (filled.length < 128 / to) filled.push(k.constant(0));
-      writeVector(k, i.operands[0], vectorOf(k, to, filled));
+      writeElements(k, i, destination, to, filled);
     });
   };
 }
 
 export const sseConversion: Family = (plain) => {
-  const define = sseDefine(plain);
+  const define = vectorDefine(plain);
   for (const [suffix, width] of [
     ['SS', 32],
     ['SD', 64],
   ] as const) {
     define(`CVTSI2${suffix}`, (k, i) => {
-      const [destination, source] = i.operands;
-      const word = k.sext(source.width as Width, k.read(source));
+      const { second } = rolesOf(i);
+      const word = k.sext(second.width as Width, k.read(second));
       const mxcsr = k.field('mxcsr');
-      compute(k, mxcsr, [fromInteger(k, width, mxcsr, word)], ([value]) => writeScalar(k, destination, width, value));
+      compute(k, mxcsr, [fromInteger(k, width, mxcsr, word)], ([value]) => writeLowest(k, i, width, value));
     });
     for (const truncate of [false, true]) {
       define(`CVT${truncate ? 'T' : ''}${suffix}2SI`, (k, i) => {
@@ -102,13 +84,13 @@ export const sseConversion: Family = (plain) => {
   }
   define('CVTSS2SD', (k, i) => {
     const mxcsr = k.field('mxcsr');
-    const one = toOtherFormat(k, 32, mxcsr, readScalar(k, i.operands[1], 32));
-    compute(k, mxcsr, [one], ([value]) => writeScalar(k, i.operands[0], 64, value));
+    const one = toOtherFormat(k, 32, mxcsr, readScalar(k, rolesOf(i).second, 32));
+    compute(k, mxcsr, [one], ([value]) => writeLowest(k, i, 64, value));
   });
   define('CVTSD2SS', (k, i) => {
     const mxcsr = k.field('mxcsr');
-    const one = toOtherFormat(k, 64, mxcsr, readScalar(k, i.operands[1], 64));
-    compute(k, mxcsr, [one], ([value]) => writeScalar(k, i.operands[0], 32, value));
+    const one = toOtherFormat(k, 64, mxcsr, readScalar(k, rolesOf(i).second, 64));
+    compute(k, mxcsr, [one], ([value]) => writeLowest(k, i, 32, value));
   });
 
   define(

@@ -2,16 +2,30 @@
  * Moves of SSE and SSE2 (SDM 1 §5.5.1.1, §5.6.1.1, §5.6.3, §5.6.4), their successors up to SSE4.1, and inserts and
  * extracts. Non-temporal forms are ordinary stores.
  */
-import type { Algebra, Definition, Width } from '../algebra.ts';
+import type { Algebra, Definition, Facts, Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
-import { elementsOf, sseDefine, type Vector, vectorOf, writeScalar, writeVector } from './sse-state.ts';
+import { elementsOf, sseDefine, type Vector, vectorOf } from './sse-state.ts';
+import {
+  clearUpper,
+  lanewiseUnary,
+  readElements,
+  readLanes,
+  readLow,
+  rolesOf,
+  vectorDefine,
+  writeLanes,
+  writeLowest,
+} from './vector-operands.ts';
 
 const GENERAL_PROTECTION = 13;
 
 function moveVector(aligned: boolean): Definition {
   return (k, i) => {
-    const [low, high] = k.read128(i.operands[1], aligned);
-    k.write128(i.operands[0], low, high, aligned);
+    const [destination, source] = i.operands;
+    const lanes = readLanes(k, i, source, aligned);
+    if (destination.kind !== 'memory') writeLanes(k, i, destination, lanes);
+    else if (lanes.length === 1) k.write128(destination, ...lanes[0], aligned);
+    else k.write256(destination, lanes.flat(), aligned);
   };
 }
 
@@ -19,10 +33,18 @@ function moveVector(aligned: boolean): Definition {
 function moveScalar(width: 32 | 64): Definition {
   return (k, i) => {
     const [destination, source] = i.operands;
-    if (source.kind === 'memory') writeVector(k, destination, [k.read(source), k.constant(0)]);
+    if (source.kind === 'memory') writeLanes(k, i, destination, [[k.read(source), k.constant(0)]]);
     else if (destination.kind === 'memory') k.write(destination, k.zext(width, k.readXmm(source, 0)));
-    else writeScalar(k, destination, width, k.zext(width, k.readXmm(source, 0)));
+    else writeLowest(k, i, width, k.zext(width, k.readXmm(rolesOf(i).second, 0)));
   };
+}
+
+/** Replaces one half of the first source. */
+function writeHalf<V, B>(k: Algebra<V, B>, i: Facts, half: 0 | 1, value: V): void {
+  const { destination, first } = rolesOf(i);
+  if (i.row.vex) k.writeXmm(destination, half === 0 ? 1 : 0, k.readXmm(first, half === 0 ? 1 : 0));
+  k.writeXmm(destination, half, value);
+  clearUpper(k, i, destination);
 }
 
 /** One half of a register to or from memory. */
@@ -30,7 +52,7 @@ function moveHalf(half: 0 | 1): Definition {
   return (k, i) => {
     const [destination, source] = i.operands;
     if (destination.kind === 'memory') k.write(destination, k.readXmm(source, half));
-    else k.writeXmm(destination, half, k.read(source));
+    else writeHalf(k, i, half, k.read(rolesOf(i).second));
   };
 }
 
@@ -68,43 +90,51 @@ function extract(width: Width): Definition {
 
 function insert(width: Width): Definition {
   return (k, i) => {
-    const [destination, source] = i.operands;
-    const value = k.read(source);
-    writeVector(k, destination, inserted(k, width, k.read128(destination, true), value));
+    const { destination, first, second } = rolesOf(i);
+    const value = k.read(second);
+    writeLanes(k, i, destination, [inserted(k, width, k.read128(first, true), value)]);
   };
 }
 
 export const sseDataTransfer: Family = (plain) => {
-  const define = sseDefine(plain);
+  const define = vectorDefine(plain);
+  const legacy = sseDefine(plain);
   define('MOVAPS MOVAPD MOVDQA MOVNTPS MOVNTPD MOVNTDQ MOVNTDQA', moveVector(true));
   define('MOVUPS MOVUPD MOVDQU LDDQU', moveVector(false));
-  define('MOVSS MOVNTSS', moveScalar(32));
-  define('MOVSD MOVNTSD', moveScalar(64));
+  define('MOVSS', moveScalar(32));
+  define('MOVSD', moveScalar(64));
+  legacy('MOVNTSS', moveScalar(32));
+  legacy('MOVNTSD', moveScalar(64));
   define('MOVLPS MOVLPD', moveHalf(0));
   define('MOVHPS MOVHPD', moveHalf(1));
-  define('MOVHLPS', (k, i) => k.writeXmm(i.operands[0], 0, k.readXmm(i.operands[1], 1)));
-  define('MOVLHPS', (k, i) => k.writeXmm(i.operands[0], 1, k.readXmm(i.operands[1], 0)));
+  define('MOVHLPS', (k, i) => writeHalf(k, i, 0, k.readXmm(rolesOf(i).second, 1)));
+  define('MOVLHPS', (k, i) => writeHalf(k, i, 1, k.readXmm(rolesOf(i).second, 0)));
   define('MOVD MOVQ', (k, i) => {
     const [destination, source] = i.operands;
     const value = source.kind === 'xmm' ? k.readXmm(source, 0) : k.read(source);
-    if (destination.kind === 'xmm') writeVector(k, destination, [value, k.constant(0)]);
+    if (destination.kind === 'xmm') writeLanes(k, i, destination, [[value, k.constant(0)]]);
     else k.write(destination, k.zext(destination.width as Width, value));
   });
   define('MOVMSKPS', (k, i) => {
-    const signs = elementsOf(k, 32, k.read128(i.operands[1], true)).map((a, n) => k.shl(k.shr(a, k.constant(31)), k.constant(n)));
+    const signs = readElements(k, i, i.operands[1], 32).map((a, n) => k.shl(k.shr(a, k.constant(31)), k.constant(n)));
     k.write(
       i.operands[0],
       signs.reduce((all, one) => k.or(all, one)),
     );
   });
   define('MOVMSKPD', (k, i) => {
-    const [low, high] = k.read128(i.operands[1], true);
-    const c63 = k.constant(63);
-    k.write(i.operands[0], k.or(k.shr(low, c63), k.shl(k.shr(high, c63), k.constant(1))));
+    const signs = readElements(k, i, i.operands[1], 64).map((a, n) => k.shl(k.shr(a, k.constant(63)), k.constant(n)));
+    k.write(
+      i.operands[0],
+      signs.reduce((all, one) => k.or(all, one)),
+    );
   });
   define('PMOVMSKB', (k, i) => {
-    const [low, high] = k.read128(i.operands[1], true);
-    k.write(i.operands[0], k.or(byteSigns(k, low), k.shl(byteSigns(k, high), k.constant(8))));
+    const signs = readElements(k, i, i.operands[1], 64).map((word, n) => k.shl(byteSigns(k, word), k.constant(8 * n)));
+    k.write(
+      i.operands[0],
+      signs.reduce((all, one) => k.or(all, one)),
+    );
   });
   define('MASKMOVDQU', (k, i) => {
     const address = k.effectiveAddress();
@@ -126,7 +156,7 @@ export const sseDataTransfer: Family = (plain) => {
   define('PINSRQ', insert(64));
   define('INSERTPS', (k, i) => {
     // Immediate: bits 7:6 source element (of a register), 5:4 destination element, 3:0 elements to clear.
-    const [destination, source] = i.operands;
+    const { destination, first, second: source } = rolesOf(i);
     const control = k.immediate();
     const field = (at: number, mask: number): typeof control => k.and(k.shr(control, k.constant(at)), k.constant(mask));
     let value: typeof control;
@@ -136,26 +166,37 @@ export const sseDataTransfer: Family = (plain) => {
       value = k.zext(32, k.shr(half, k.shl(index, k.constant(5))));
     } else value = k.read(source);
     const target = field(4, 3);
-    const elements = elementsOf(k, 32, k.read128(destination, true)).map((old, n) => {
+    const elements = elementsOf(k, 32, k.read128(first, true)).map((old, n) => {
       const merged = k.select(k.eq(target, k.constant(n)), value, old);
       return k.select(k.eq(field(n, 1), k.constant(0)), merged, k.constant(0));
     });
-    writeVector(k, destination, vectorOf(k, 32, elements));
+    writeLanes(k, i, destination, [vectorOf(k, 32, elements)]);
   });
 
   define('MOVDDUP', (k, i) => {
-    const source = i.operands[1];
-    const value = source.kind === 'xmm' ? k.readXmm(source, 0) : k.read(source);
-    writeVector(k, i.operands[0], [value, value]);
+    const [destination, source] = i.operands;
+    const low = destination.width === 256 ? readLanes(k, i, source).map(([word]) => word) : readLow(k, i, source, 64);
+    writeLanes(
+      k,
+      i,
+      destination,
+      low.map((word) => [word, word]),
+    );
   });
-  define('MOVSLDUP', (k, i) => {
-    const [a, , b] = elementsOf(k, 32, k.read128(i.operands[1], true));
-    writeVector(k, i.operands[0], vectorOf(k, 32, [a, a, b, b]));
-  });
-  define('MOVSHDUP', (k, i) => {
-    const [, a, , b] = elementsOf(k, 32, k.read128(i.operands[1], true));
-    writeVector(k, i.operands[0], vectorOf(k, 32, [a, a, b, b]));
-  });
+  define(
+    'MOVSLDUP',
+    lanewiseUnary((k, source) => {
+      const [a, , b] = elementsOf(k, 32, source);
+      return vectorOf(k, 32, [a, a, b, b]);
+    }),
+  );
+  define(
+    'MOVSHDUP',
+    lanewiseUnary((k, source) => {
+      const [, a, , b] = elementsOf(k, 32, source);
+      return vectorOf(k, 32, [a, a, b, b]);
+    }),
+  );
 
   // MXCSR as data. Bits that the processor does not have raise #GP (SDM 2A LDMXCSR).
   define('LDMXCSR', (k, i) => {

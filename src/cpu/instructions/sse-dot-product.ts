@@ -5,7 +5,8 @@
 import type { Algebra, Definition } from '../algebra.ts';
 import type { Family } from '../definition.ts';
 import { softFloat } from '../float/soft-float.ts';
-import { elementsOf, type ElementWidth, raise, sseDefine, vectorOf, writeVector } from './sse-state.ts';
+import { elementsOf, type ElementWidth, raise, vectorOf } from './sse-state.ts';
+import { readLanes, rolesOf, vectorDefine, writeLanes } from './vector-operands.ts';
 
 interface Step<V> {
   readonly a: V;
@@ -27,29 +28,36 @@ function stepOf<V, B>(k: Algebra<V, B>, exact: string, steps: Step<V>[], selecte
 
 function dotProduct(width: ElementWidth): Definition {
   return (k, i) => {
-    const [destination, source] = i.operands;
-    const b = elementsOf(k, width, k.read128(source, true));
-    const a = elementsOf(k, width, k.read128(destination, true));
+    const { destination, first, second } = rolesOf(i);
+    const b = readLanes(k, i, second).map((lane) => elementsOf(k, width, lane));
+    const a = readLanes(k, i, first).map((lane) => elementsOf(k, width, lane));
+    const count = 128 / width;
     const bit = (n: number) => k.ne(k.and(k.immediate(), k.constant(1 << n)), k.constant(0));
-    const selected = a.map((_, n) => bit(4 + n));
+    const chosen = Array.from({ length: count }, (_, n) => bit(4 + n));
     let terms = stepOf(
       k,
       `f${width}.mul`,
-      a.map((x, n) => ({ a: x, b: b[n] })),
-      selected,
+      a.flatMap((lane, l) => lane.map((x, n) => ({ a: x, b: b[l][n] }))),
+      a.flatMap(() => chosen),
     );
-    while (terms.length > 1) {
+    // Neighbours are in one lane until each has one sum.
+    while (terms.length > a.length) {
       const pairs: Step<(typeof terms)[0]>[] = [];
       for (let n = 0; n < terms.length; n += 2) pairs.push({ a: terms[n], b: terms[n + 1] });
       terms = stepOf(k, `f${width}.add`, pairs);
     }
-    const results = a.map((_, n) => k.select(bit(n), terms[0], k.constant(0)));
-    writeVector(k, destination, vectorOf(k, width, results));
+    const placed = (sum: (typeof terms)[0]) => Array.from({ length: count }, (_, n) => k.select(bit(n), sum, k.constant(0)));
+    writeLanes(
+      k,
+      i,
+      destination,
+      terms.map((sum) => vectorOf(k, width, placed(sum))),
+    );
   };
 }
 
 export const sseDotProduct: Family = (plain) => {
-  const define = sseDefine(plain);
+  const define = vectorDefine(plain);
   define('DPPS', dotProduct(32));
   define('DPPD', dotProduct(64));
 };

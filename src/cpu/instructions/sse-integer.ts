@@ -4,7 +4,8 @@
  */
 import type { Algebra, Definition, SimdOperation, Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
-import { elementsOf, sseDefine, type Vector, vectorOf, vectorOperation, writeVector } from './sse-state.ts';
+import { elementsOf, type Vector, vectorOf } from './sse-state.ts';
+import { lanewise, lanewiseUnary, readLanes, rolesOf, vectorDefine, writeLanes } from './vector-operands.ts';
 
 // biome-ignore format: a table reads better in columns of its own.
 export const DIRECT: readonly (readonly [string, SimdOperation])[] = [
@@ -26,7 +27,7 @@ const ONES = { 16: 0x0001_0001_0001_0001n, 32: 0x0000_0001_0000_0001n, 64: 1n } 
 
 /** Element by element with words; elements are zero-extended, and only the low bits of results count. */
 function byElement(width: Width, f: <V, B>(k: Algebra<V, B>, a: V, b: V) => V): Definition {
-  return vectorOperation((k, a, b) => {
+  return lanewise((k, a, b) => {
     const y = elementsOf(k, width, b);
     return vectorOf(
       k,
@@ -36,40 +37,37 @@ function byElement(width: Width, f: <V, B>(k: Algebra<V, B>, a: V, b: V) => V): 
   });
 }
 
-/** The count operand: a byte immediate, or the low quadword of a vector. */
-function shiftCount<V, B>(k: Algebra<V, B>, operand: Parameters<Algebra<V, B>['read']>[0]): V {
-  return operand.kind === 'immediate' ? k.and(k.immediate(), k.constant(0xff)) : k.read128(operand, true)[0];
+/** Body that shifts lanes by one count: a byte immediate, or the low quadword of a vector of 128 bits. */
+function shift(f: <V, B>(k: Algebra<V, B>, count: V) => (lane: Vector<V>) => Vector<V>): Definition {
+  return (k, i) => {
+    const { destination, first, second } = rolesOf(i);
+    const count = second.kind === 'immediate' ? k.and(k.immediate(), k.constant(0xff)) : k.read128(second, !i.row.vex)[0];
+    writeLanes(k, i, destination, readLanes(k, i, first).map(f(k, count)));
+  };
 }
 
 /** Logical shifts move both halves as words and cut off what came from the neighbour. */
 function shiftLogical(width: 16 | 32 | 64, left: boolean): Definition {
-  return (k, i) => {
-    const count = shiftCount(k, i.operands[1]);
+  return shift((k, count) => {
     const all = k.constant((1n << BigInt(width)) - 1n);
     const moved = k.zext(width, left ? k.shl(all, count) : k.shr(all, count));
     const kept = k.select(k.ltU(count, k.constant(width)), k.mul(moved, k.constant(ONES[width])), k.constant(0));
-    const [low, high] = k.read128(i.operands[0], true);
-    const shift = (half: typeof low): typeof low => k.and(left ? k.shl(half, count) : k.shr(half, count), kept);
-    writeVector(k, i.operands[0], [shift(low), shift(high)]);
-  };
+    const shifted = (half: typeof count) => k.and(left ? k.shl(half, count) : k.shr(half, count), kept);
+    return ([low, high]) => [shifted(low), shifted(high)];
+  });
 }
 
 function shiftArithmetic(width: 16 | 32): Definition {
-  return (k, i) => {
-    const given = shiftCount(k, i.operands[1]);
+  return shift((k, given) => {
     const most = k.constant(width - 1);
     const count = k.select(k.ltU(given, most), given, most);
-    const elements = elementsOf(k, width, k.read128(i.operands[0], true));
-    writeVector(
-      k,
-      i.operands[0],
+    return (lane) =>
       vectorOf(
         k,
         width,
-        elements.map((a) => k.sar(k.sext(width, a), count)),
-      ),
-    );
-  };
+        elementsOf(k, width, lane).map((a) => k.sar(k.sext(width, a), count)),
+      );
+  });
 }
 
 /** Bits 31:16 of eight 32-bit products. */
@@ -119,7 +117,7 @@ export function multiplyHighRounded<V, B>(k: Algebra<V, B>, a: V, b: V): V {
 
 /** PHADDW and its kin: neighbours of the destination, then of the source. */
 function horizontal(width: 16 | 32, subtract: boolean, saturate: boolean): Definition {
-  return vectorOperation((k, a, b) => {
+  return lanewise((k, a, b) => {
     const both = [...elementsOf(k, width, a), ...elementsOf(k, width, b)].map((x) => k.sext(width, x));
     const results: (typeof a)[0][] = [];
     for (let n = 0; n < both.length; n += 2) {
@@ -131,20 +129,20 @@ function horizontal(width: 16 | 32, subtract: boolean, saturate: boolean): Defin
 }
 
 export const sseInteger: Family = (plain) => {
-  const define = sseDefine(plain);
+  const define = vectorDefine(plain);
   for (const [mnemonic, operation] of DIRECT)
     define(
       mnemonic,
-      vectorOperation((k, a, b) => k.simd(operation, a, b)),
+      lanewise((k, a, b) => k.simd(operation, a, b)),
     );
 
   define(
     'PMULHW',
-    vectorOperation((k, a, b) => highWords(k, k.simd('i32x4.extmul_low_i16x8_s', a, b), k.simd('i32x4.extmul_high_i16x8_s', a, b))),
+    lanewise((k, a, b) => highWords(k, k.simd('i32x4.extmul_low_i16x8_s', a, b), k.simd('i32x4.extmul_high_i16x8_s', a, b))),
   );
   define(
     'PMULHUW',
-    vectorOperation((k, a, b) => highWords(k, k.simd('i32x4.extmul_low_i16x8_u', a, b), k.simd('i32x4.extmul_high_i16x8_u', a, b))),
+    lanewise((k, a, b) => highWords(k, k.simd('i32x4.extmul_low_i16x8_u', a, b), k.simd('i32x4.extmul_high_i16x8_u', a, b))),
   );
   define(
     'PMULUDQ',
@@ -156,7 +154,7 @@ export const sseInteger: Family = (plain) => {
   );
   define(
     'PSADBW',
-    vectorOperation((k, a, b) => {
+    lanewise((k, a, b) => {
       const over = k.simd('i8x16.sub_sat_u', a, b);
       const under = k.simd('i8x16.sub_sat_u', b, a);
       return [byteSum(k, k.or(over[0], under[0])), byteSum(k, k.or(over[1], under[1]))];
@@ -180,13 +178,15 @@ export const sseInteger: Family = (plain) => {
     ['W', 16],
     ['D', 32],
   ] as const) {
-    define(`PABS${suffix}`, (k, i) => {
-      const zero = k.constant(0);
-      const source = k.read128(i.operands[1], true);
-      const negative = k.simd(`i${width}x${128 / width}.sub` as SimdOperation, [zero, zero], source);
-      // The lowest number is its own negative; as unsigned it is the smaller of neither.
-      writeVector(k, i.operands[0], k.simd(`i${width}x${128 / width}.min_u` as SimdOperation, source, negative));
-    });
+    define(
+      `PABS${suffix}`,
+      lanewiseUnary((k, source) => {
+        const zero = k.constant(0);
+        const negative = k.simd(`i${width}x${128 / width}.sub` as SimdOperation, [zero, zero], source);
+        // The lowest number is its own negative; as unsigned it is the smaller of neither.
+        return k.simd(`i${width}x${128 / width}.min_u` as SimdOperation, source, negative);
+      }),
+    );
     define(
       `PSIGN${suffix}`,
       byElement(width, (k, a, b) => withSign(k, width, a, b)),
@@ -208,19 +208,22 @@ export const sseInteger: Family = (plain) => {
   );
 
   // SSE4.1.
-  define('PHMINPOSUW', (k, i) => {
-    const elements = elementsOf(k, 16, k.read128(i.operands[1], true));
-    // Value in the high part and position in the low part: the smallest is the first smallest.
-    const keyed = elements.map((a, n) => k.or(k.shl(a, k.constant(16)), k.constant(n)));
-    const least = keyed.reduce((best, one) => k.select(k.ltU(one, best), one, best));
-    const position = k.shl(k.zext(16, least), k.constant(16));
-    writeVector(k, i.operands[0], [k.or(k.shr(least, k.constant(16)), position), k.constant(0)]);
-  });
+  define(
+    'PHMINPOSUW',
+    lanewiseUnary((k, source) => {
+      // Value in the high part and position in the low part: the smallest is the first smallest.
+      const keyed = elementsOf(k, 16, source).map((a, n) => k.or(k.shl(a, k.constant(16)), k.constant(n)));
+      const least = keyed.reduce((best, one) => k.select(k.ltU(one, best), one, best));
+      const position = k.shl(k.zext(16, least), k.constant(16));
+      return [k.or(k.shr(least, k.constant(16)), position), k.constant(0)];
+    }),
+  );
   define(
     'MPSADBW',
-    vectorOperation((k, a, b) => {
-      // Immediate: bit 2 chooses where the destination's bytes begin, bits 1:0 which four bytes of the source are compared.
-      const control = k.immediate();
+    lanewise((k, a, b, lane) => {
+      // Immediate: bit 2 chooses where the destination's bytes begin, bits 1:0 which four bytes of the source are compared;
+      // bits 5:3 for the upper lane.
+      const control = k.shr(k.immediate(), k.constant(3 * lane));
       const late = k.ne(k.and(control, k.constant(4)), k.constant(0));
       const bytes = elementsOf(k, 8, a);
       const window = Array.from({ length: 11 }, (_, n) => k.select(late, bytes[n + 4], bytes[n]));

@@ -4,10 +4,11 @@
  */
 import type { Algebra, Definition, Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
-import { elementsOf, sseDefine, type Vector, vectorOf, vectorOperation, writeVector } from './sse-state.ts';
+import { elementsOf, type Vector, vectorOf } from './sse-state.ts';
+import { lanewise, lanewiseUnary, lowElements, readLanes, rolesOf, vectorDefine, writeElements, writeLanes } from './vector-operands.ts';
 
 /** 32-bit element `order` bits 2n+1:2n of a vector. */
-function chosenDoubleword<V, B>(k: Algebra<V, B>, [low, high]: Vector<V>, order: V, n: number): V {
+export function chosenDoubleword<V, B>(k: Algebra<V, B>, [low, high]: Vector<V>, order: V, n: number): V {
   const index = k.shr(order, k.constant(2 * n));
   const half = k.select(k.eq(k.and(index, k.constant(2)), k.constant(0)), low, high);
   return k.zext(32, k.shr(half, k.shl(k.and(index, k.constant(1)), k.constant(5))));
@@ -24,7 +25,7 @@ function orderedWords<V, B>(k: Algebra<V, B>, half: V): V {
 }
 
 function interleave(width: Width, high: boolean): Definition {
-  return vectorOperation((k, a, b) => {
+  return lanewise((k, a, b) => {
     if (width === 64) return high ? [a[1], b[1]] : [a[0], b[0]];
     const half = high ? 1 : 0;
     const x = elementsOf(k, width, [a[half], a[half]]);
@@ -54,52 +55,64 @@ function concatenationShifted<V, B>(k: Algebra<V, B>, upper: Vector<V>, lower: V
   return [shifted(0), shifted(1)];
 }
 
-/** Elements of the source where the immediate's bit is set. */
-function blendByImmediate(width: Width): Definition {
-  return vectorOperation((k, a, b) => {
+/** Elements of the second source where the immediate's bit is set; words have bits for one lane, which hold for both. */
+export function blendByImmediate(width: Width): Definition {
+  return lanewise((k, a, b, lane) => {
     const x = elementsOf(k, width, a);
     const y = elementsOf(k, width, b);
+    const first = width === 16 ? 0 : (lane * 128) / width;
     const chosen = x.map((element, n) => {
-      const bit = k.and(k.shr(k.immediate(), k.constant(n)), k.constant(1));
+      const bit = k.and(k.shr(k.immediate(), k.constant(n + first)), k.constant(1));
       return k.select(k.eq(bit, k.constant(0)), element, y[n]);
     });
     return vectorOf(k, width, chosen);
   });
 }
 
-/** Elements of the source where the element of XMM0 has its top bit set. */
-function blendByXmm0(width: Width): Definition {
-  return vectorOperation((k, a, b) => {
-    const mask = elementsOf(k, width, [k.field('xmm', 0), k.field('xmm', 1)]);
-    const x = elementsOf(k, width, a);
-    const y = elementsOf(k, width, b);
+/** Elements of the second source where the element of the mask, XMM0 or a fourth operand, has its top bit set. */
+function blendByMask(width: Width): Definition {
+  return (k, i) => {
+    const { destination, first, second } = rolesOf(i);
+    const y = readLanes(k, i, second);
+    const x = readLanes(k, i, first);
+    const mask: Vector<(typeof x)[0][0]>[] = i.row.vex ? readLanes(k, i, i.operands[3]) : [[k.field('xmm', 0), k.field('xmm', 1)]];
     const top = k.constant(1n << BigInt(width - 1));
-    return vectorOf(
-      k,
-      width,
-      x.map((element, n) => k.select(k.ltU(mask[n], top), element, y[n])),
-    );
-  });
+    const lanes = x.map((lane, l) => {
+      const control = elementsOf(k, width, mask[l]);
+      const other = elementsOf(k, width, y[l]);
+      return vectorOf(
+        k,
+        width,
+        elementsOf(k, width, lane).map((element, n) => k.select(k.ltU(control[n], top), element, other[n])),
+      );
+    });
+    writeLanes(k, i, destination, lanes);
+  };
 }
 
 export const sseShuffle: Family = (plain) => {
-  const define = sseDefine(plain);
-  define('PSHUFD', (k, i) => {
-    const source = k.read128(i.operands[1], true);
-    const elements = [0, 1, 2, 3].map((n) => chosenDoubleword(k, source, k.immediate(), n));
-    writeVector(k, i.operands[0], vectorOf(k, 32, elements));
-  });
-  define('PSHUFLW', (k, i) => {
-    const [low, high] = k.read128(i.operands[1], true);
-    writeVector(k, i.operands[0], [orderedWords(k, low), high]);
-  });
-  define('PSHUFHW', (k, i) => {
-    const [low, high] = k.read128(i.operands[1], true);
-    writeVector(k, i.operands[0], [low, orderedWords(k, high)]);
-  });
+  const define = vectorDefine(plain);
+  define(
+    'PSHUFD',
+    lanewiseUnary((k, source) =>
+      vectorOf(
+        k,
+        32,
+        [0, 1, 2, 3].map((n) => chosenDoubleword(k, source, k.immediate(), n)),
+      ),
+    ),
+  );
+  define(
+    'PSHUFLW',
+    lanewiseUnary((k, [low, high]) => [orderedWords(k, low), high]),
+  );
+  define(
+    'PSHUFHW',
+    lanewiseUnary((k, [low, high]) => [low, orderedWords(k, high)]),
+  );
   define(
     'SHUFPS',
-    vectorOperation((k, a, b) =>
+    lanewise((k, a, b) =>
       vectorOf(
         k,
         32,
@@ -109,15 +122,15 @@ export const sseShuffle: Family = (plain) => {
   );
   define(
     'SHUFPD',
-    vectorOperation((k, a, b) => {
+    lanewise((k, a, b, lane) => {
       const pick = ([low, high]: typeof a, bit: number) =>
-        k.select(k.eq(k.and(k.shr(k.immediate(), k.constant(bit)), k.constant(1)), k.constant(0)), low, high);
+        k.select(k.eq(k.and(k.shr(k.immediate(), k.constant(bit + 2 * lane)), k.constant(1)), k.constant(0)), low, high);
       return [pick(a, 0), pick(b, 1)];
     }),
   );
   define(
     'PSHUFB',
-    vectorOperation((k, a, b) => {
+    lanewise((k, a, b) => {
       // Bits 6:4 of a control byte mean nothing; bit 7 clears, which an index beyond 15 does too.
       const used = k.constant(0x8f8f_8f8f_8f8f_8f8fn);
       return k.simd('i8x16.swizzle', a, [k.and(b[0], used), k.and(b[1], used)]);
@@ -134,44 +147,55 @@ export const sseShuffle: Family = (plain) => {
   define('PUNPCKHQDQ UNPCKHPD', interleave(64, true));
   define(
     'PACKSSWB',
-    vectorOperation((k, a, b) => k.simd('i8x16.narrow_i16x8_s', a, b)),
+    lanewise((k, a, b) => k.simd('i8x16.narrow_i16x8_s', a, b)),
   );
   define(
     'PACKUSWB',
-    vectorOperation((k, a, b) => k.simd('i8x16.narrow_i16x8_u', a, b)),
+    lanewise((k, a, b) => k.simd('i8x16.narrow_i16x8_u', a, b)),
   );
   define(
     'PACKSSDW',
-    vectorOperation((k, a, b) => k.simd('i16x8.narrow_i32x4_s', a, b)),
+    lanewise((k, a, b) => k.simd('i16x8.narrow_i32x4_s', a, b)),
   );
   define(
     'PACKUSDW',
-    vectorOperation((k, a, b) => k.simd('i16x8.narrow_i32x4_u', a, b)),
+    lanewise((k, a, b) => k.simd('i16x8.narrow_i32x4_u', a, b)),
   );
 
   define(
     'PALIGNR',
-    vectorOperation((k, a, b) => concatenationShifted(k, a, b, k.and(k.immediate(), k.constant(255)))),
+    lanewise((k, a, b) => concatenationShifted(k, a, b, k.and(k.immediate(), k.constant(255)))),
   );
   define('PSRLDQ', (k, i) => {
+    const { destination, first } = rolesOf(i);
     const zero = k.constant(0);
-    const source = k.read128(i.operands[0], true);
-    writeVector(k, i.operands[0], concatenationShifted(k, [zero, zero], source, k.and(k.immediate(), k.constant(255))));
+    const count = k.and(k.immediate(), k.constant(255));
+    writeLanes(
+      k,
+      i,
+      destination,
+      readLanes(k, i, first).map((lane) => concatenationShifted(k, [zero, zero], lane, count)),
+    );
   });
   define('PSLLDQ', (k, i) => {
+    const { destination, first } = rolesOf(i);
     const zero = k.constant(0);
-    const source = k.read128(i.operands[0], true);
     const count = k.and(k.immediate(), k.constant(255));
     const bytes = k.select(k.ltU(k.constant(16), count), k.constant(16), count);
-    writeVector(k, i.operands[0], concatenationShifted(k, source, [zero, zero], k.sub(k.constant(16), bytes)));
+    writeLanes(
+      k,
+      i,
+      destination,
+      readLanes(k, i, first).map((lane) => concatenationShifted(k, lane, [zero, zero], k.sub(k.constant(16), bytes))),
+    );
   });
 
   define('PBLENDW', blendByImmediate(16));
   define('BLENDPS', blendByImmediate(32));
   define('BLENDPD', blendByImmediate(64));
-  define('PBLENDVB', blendByXmm0(8));
-  define('BLENDVPS', blendByXmm0(32));
-  define('BLENDVPD', blendByXmm0(64));
+  define('PBLENDVB', blendByMask(8));
+  define('BLENDVPS', blendByMask(32));
+  define('BLENDVPD', blendByMask(64));
 
   for (const [name, from, to] of [
     ['BW', 8, 16],
@@ -183,10 +207,9 @@ export const sseShuffle: Family = (plain) => {
   ] as const) {
     for (const signed of [true, false]) {
       define(`PMOV${signed ? 'S' : 'Z'}X${name}`, (k, i) => {
-        const source = i.operands[1];
-        const word = source.kind === 'xmm' ? k.readXmm(source, 0) : k.read(source);
-        const elements = elementsOf(k, from, [word, word]).slice(0, 128 / to);
-        writeVector(k, i.operands[0], vectorOf(k, to, signed ? elements.map((a) => k.sext(from, a)) : elements));
+        const [destination, source] = i.operands;
+        const elements = lowElements(k, i, source, from, destination.width / to);
+        writeElements(k, i, destination, to, signed ? elements.map((a) => k.sext(from, a)) : elements);
       });
     }
   }

@@ -3,7 +3,7 @@
  * vector operands. Sources: SDM 1 §11.5 (exceptions), SDM 2A §2.4 Tables 2-18 to 2-24 (exception conditions), SDM 3A §2.5.
  */
 import type { Operand } from '../../x86/instruction.ts';
-import type { Algebra, Definition, Width } from '../algebra.ts';
+import type { Algebra, Width } from '../algebra.ts';
 import type { Family } from '../definition.ts';
 import { Mxcsr, MxcsrFlag } from '../float/binary-format.ts';
 import { softFloat } from '../float/soft-float.ts';
@@ -21,11 +21,16 @@ export type Define = Parameters<Family>[0];
 
 /** #UD with CR0.EM or without CR4.OSFXSR, then #NM with CR0.TS. */
 export function checkSse<V, B>(k: Algebra<V, B>): void {
-  const zero = k.constant(0);
   const cr0 = k.and(k.field('cr0'), k.constant(CR0_EM | CR0_TS));
   const cr4 = k.and(k.not(k.field('cr4')), k.constant(CR4_OSFXSR));
-  k.when(k.ne(k.or(cr0, cr4), zero), () => {
-    k.when(k.ne(k.or(k.and(cr0, k.constant(CR0_EM)), cr4), zero), () => k.fault(INVALID_OPCODE));
+  faultUnavailable(k, k.or(k.and(cr0, k.constant(CR0_EM)), cr4), k.and(cr0, k.constant(CR0_TS)));
+}
+
+/** #UD when there is a bit in the first word, else #NM when there is one in the second. */
+export function faultUnavailable<V, B>(k: Algebra<V, B>, undefinedOpcode: V, notAvailable: V): void {
+  const zero = k.constant(0);
+  k.when(k.ne(k.or(undefinedOpcode, notAvailable), zero), () => {
+    k.when(k.ne(undefinedOpcode, zero), () => k.fault(INVALID_OPCODE));
     k.fault(DEVICE_NOT_AVAILABLE);
   });
 }
@@ -80,6 +85,8 @@ export interface Element<V, B> {
   readonly exact: string;
   readonly a: V;
   readonly b: V;
+  /** Addend of a fused multiplication. */
+  readonly c?: V;
   /** Goes to bits 63:32 of the routine's MXCSR argument. */
   readonly control?: V;
 }
@@ -91,9 +98,9 @@ export function compute<V, B>(k: Algebra<V, B>, mxcsr: V, elements: Element<V, B
     fast,
     () => commit(elements.map(({ value }) => value)),
     () => {
-      const results = elements.map(({ exact, a, b, control }) => {
+      const results = elements.map(({ exact, a, b, c, control }) => {
         const environment = control === undefined ? mxcsr : k.or(mxcsr, k.shl(control, k.constant(32)));
-        return k.call(softFloat(exact), a, b, environment);
+        return c === undefined ? k.call(softFloat(exact), a, b, environment) : k.call(softFloat(exact), a, b, c, environment);
       });
       const flags = results.map(([, raised]) => raised).reduce((all, one) => k.or(all, one));
       raise(k, mxcsr, flags);
@@ -104,12 +111,6 @@ export function compute<V, B>(k: Algebra<V, B>, mxcsr: V, elements: Element<V, B
 
 export function readScalar<V, B>(k: Algebra<V, B>, operand: Operand, width: ElementWidth): V {
   return operand.kind === 'xmm' ? k.zext(width, k.readXmm(operand, 0)) : k.read(operand);
-}
-
-/** Replaces the lowest element of a register. */
-export function writeScalar<V, B>(k: Algebra<V, B>, operand: Operand, width: ElementWidth, value: V): void {
-  if (width === 64) k.writeXmm(operand, 0, value);
-  else k.writeXmm(operand, 0, k.or(k.and(k.readXmm(operand, 0), k.constant(0xffff_ffff_0000_0000n)), k.zext(32, value)));
 }
 
 /** Elements of a vector, lowest first, zero-extended. */
@@ -130,18 +131,4 @@ export function vectorOf<V, B>(k: Algebra<V, B>, width: Width, elements: readonl
       .map((element, n) => k.shl(n === half - 1 ? element : k.zext(width, element), k.constant(n * width)))
       .reduce((all, one) => k.or(all, one));
   return [join(0), join(half)];
-}
-
-export function writeVector<V, B>(k: Algebra<V, B>, operand: Operand, [low, high]: Vector<V>): void {
-  k.writeXmm(operand, 0, low);
-  k.writeXmm(operand, 1, high);
-}
-
-/** Body for `destination = f(destination, source)` on whole vectors; `aligned`: a source in memory has to be. */
-export function vectorOperation(f: <V, B>(k: Algebra<V, B>, a: Vector<V>, b: Vector<V>) => Vector<V>, aligned = true): Definition {
-  return (k, i) => {
-    const b = k.read128(i.operands[1], aligned);
-    const a = k.read128(i.operands[0], true);
-    writeVector(k, i.operands[0], f(k, a, b));
-  };
 }
