@@ -42,7 +42,8 @@ export interface Leniency {
 }
 
 const RESUME_FLAG = 0x10000n;
-const X87_UNDERFLOW_AND_PRECISION = 0x30n;
+/** With the summary of unmasked exceptions. */
+const X87_UNDERFLOW_AND_PRECISION = 0x80b0n;
 const X87_C1_C2 = 0x600n;
 /** Units in the last place between two correct transcendental results. */
 const TRANSCENDENTAL_ULP = 2n;
