@@ -34,6 +34,7 @@ const SAME = [
   'sysenterEip',
   'pat',
   'tscAux',
+  'xcr0',
 ] as const satisfies readonly (FieldName & keyof CpuContext)[];
 
 export function readSegment(processor: Processor, index: number): SegmentState {

@@ -29,6 +29,7 @@ export interface CpuContext {
   sysenterEip: bigint;
   pat: bigint;
   tscAux: bigint;
+  xcr0: bigint;
   gdtr: { base: bigint; limit: number };
   idtr: { base: bigint; limit: number };
   ldtr: SegmentState;
@@ -68,6 +69,7 @@ export function newCpuContext(): CpuContext {
     sysenterEip: 0n,
     pat: 0x0007040600070406n,
     tscAux: 0n,
+    xcr0: 1n,
     gdtr: { base: 0n, limit: 0 },
     idtr: { base: 0n, limit: 0 },
     ldtr: segment(),

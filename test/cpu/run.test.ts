@@ -7,6 +7,7 @@ import { BarePlatformCpu } from '../../src/cpu/platform-cpu.ts';
 import type { Processor } from '../../src/cpu/processor.ts';
 import { ReferenceEngine } from '../../src/cpu/reference/engine.ts';
 import { run } from '../../src/cpu/run.ts';
+import { Shadow } from '../../src/cpu/shadow.ts';
 import { newCpuContext } from '../../src/platform/context.ts';
 import type { GuestControl } from '../../src/platform/cpu.ts';
 import { FREE_COSTS } from '../../src/timing/model.ts';
@@ -373,5 +374,152 @@ describe('real code on the reference engine', () => {
     expect(memory.readU64(0x30000 - 40)).toBe(0x40004n);
     expect(processor.state.get('gpr', Register.RSP)).toBe(0x30000n);
     expect(processor.state.get('instructions')).toBe(6n);
+  });
+});
+
+describe('NMI', () => {
+  it('comes whatever IF says, and the next one not before the IRET of its handler', () => {
+    const m = machine({
+      4098: (processor) => {
+        processor.raiseNmi();
+        return Status.CONTINUE;
+      },
+      4100: (processor) => {
+        processor.state.set32('nmiBlocked', 0); // as IRET does
+        processor.breakRun();
+        return Status.RESYNC;
+      },
+    });
+    m.processor.state.set('rflags', 2n);
+    m.processor.raiseNmi();
+    for (let i = 0; i < 2; i++) m.go(4); // an arrival ends the run, so that the machine looks around
+    expect(m.engine.trace).toEqual([0x1002, 0x1003, 0x1004, 0x1002]);
+  });
+
+  it('waits until a load of SS has its second half', () => {
+    const m = machine();
+    m.processor.state.set32('interruptShadow', Shadow.FRESH | Shadow.BY_SS);
+    m.processor.raiseNmi();
+    m.go(2);
+    expect(m.engine.trace).toEqual([0x100, 0x1002]);
+  });
+
+  it('wakes a halted processor', () => {
+    const m = machine();
+    m.processor.state.set32('halted', 1);
+    m.processor.state.set('rflags', 2n);
+    expect(m.go(5)).toBe(Status.HALT);
+    m.processor.raiseNmi();
+    m.go(1);
+    expect(m.engine.trace).toEqual([0x1002]);
+  });
+
+  it('comes before an interrupt', () => {
+    const m = machine();
+    raise(m, 0x20);
+    m.processor.raiseNmi();
+    m.go(1);
+    expect(m.engine.trace).toEqual([0x1002]);
+  });
+});
+
+describe('breakpoints', () => {
+  const hit = (processor: Processor): Status => {
+    processor.state.set32('debugHits', 2);
+    processor.breakRun();
+    return Status.CONTINUE;
+  };
+
+  it('of data trap after their instruction, before an interrupt', () => {
+    const m = machine({ 256: hit });
+    m.go(1);
+    raise(m, 0x20);
+    m.go(2);
+    expect(m.engine.trace).toEqual([0x100, 0x1001]);
+    expect(m.memory.readU64(0x30000 - 40)).toBe(0x101n);
+    expect(m.processor.state.get('dr', 6)).toBe(0xffff_0ff2n);
+  });
+
+  it('met by a load of SS wait for the next instruction', () => {
+    const m = machine({
+      256: (processor) => {
+        processor.state.set32('interruptShadow', Shadow.FRESH | Shadow.BY_SS);
+        return hit(processor);
+      },
+    });
+    m.go(3);
+    expect(m.engine.trace).toEqual([0x100, 0x101, 0x1001]);
+    expect(m.memory.readU64(0x30000 - 40)).toBe(0x102n);
+  });
+
+  it('of an access that faults are forgotten', () => {
+    const m = machine({
+      256: (processor) => {
+        hit(processor);
+        return processor.faultWithCode(13, 0);
+      },
+    });
+    m.go(2);
+    expect(m.engine.trace).toEqual([0x100, 0x100d]);
+  });
+
+  it('of instructions are faults, and RF lets one instruction pass', () => {
+    const m = machine();
+    const { state } = m.processor;
+    state.set('dr', 0x101n, 0);
+    state.set('dr', 0x402n, 7);
+    m.go(2);
+    expect(m.engine.trace).toEqual([0x100, 0x1001]);
+    expect(m.memory.readU64(0x30000 - 40)).toBe(0x101n);
+    expect(m.memory.readU64(0x30000 - 24)).toBe(0x202n); // RF is for the handler to set
+    state.set('rip', 0x101n);
+    state.set('rflags', 0x1_0202n);
+    m.go(4);
+    expect(m.engine.trace.slice(2)).toEqual([0x101, 0x102]);
+    expect(state.get('rflags')).toBe(0x202n);
+  });
+});
+
+describe('single step', () => {
+  it('traps after each element of a string instruction, with RF until the last', () => {
+    let elements = 1;
+    const m = machine({
+      256: (processor) => {
+        expect(processor.state.get('deadline')).toBe(0n); // so that the engine stops after one element
+        if (elements-- === 0) return Status.CONTINUE;
+        processor.state.set('repeatActive', 1n);
+        return Status.REPEAT;
+      },
+    });
+    const { state } = m.processor;
+    state.set('rflags', 0x302n);
+    m.go(2);
+    expect(m.engine.trace).toEqual([0x100, 0x1001]);
+    expect(m.memory.readU64(0x30000 - 40)).toBe(0x100n);
+    expect(m.memory.readU64(0x30000 - 24)).toBe(0x1_0302n);
+    state.set('rip', 0x100n);
+    state.set('rflags', 0x302n);
+    state.set('gpr', 0x30000n, Register.RSP);
+    m.go(4);
+    expect(m.engine.trace.slice(2)).toEqual([0x100, 0x1001]);
+    expect(m.memory.readU64(0x30000 - 40)).toBe(0x101n);
+    expect(m.memory.readU64(0x30000 - 24)).toBe(0x302n);
+  });
+
+  it('traps after STI, not after a load of SS', () => {
+    for (const [shadow, trace] of [
+      [Shadow.FRESH, [0x100, 0x1001]],
+      [Shadow.FRESH | Shadow.BY_SS, [0x100, 0x101, 0x1001]],
+    ] as const) {
+      const m = machine({
+        256: (processor) => {
+          processor.state.set32('interruptShadow', shadow);
+          return Status.RESYNC;
+        },
+      });
+      m.processor.state.set('rflags', 0x302n);
+      m.go(trace.length);
+      expect(m.engine.trace).toEqual(trace);
+    }
   });
 });

@@ -1,7 +1,7 @@
 /**
  * SYSCALL, SYSRET, SYSENTER, SYSEXIT. From code above ring 0 whose ring 0 is host code, the calls go to the owner with the
  * caller's registers untouched; the hardware's cost is charged all the same.
- * DEVIATION: outside long mode SYSCALL raises #UD on every model; AMD processors have a 32-bit form that nothing uses.
+ * AMD processors have SYSCALL and SYSRET outside long mode too, with 32-bit forms: the target is in the low half of STAR.
  * Sources: SDM 2B SYSCALL, SYSRET, SYSENTER, SYSEXIT (operation); AMD APM 3 SYSCALL (CSTAR).
  */
 import { Cr0, Efer } from '../../x86/control-registers.ts';
@@ -44,8 +44,8 @@ function leave(processor: Processor, codeSelector: number, stackSelector: number
 const syscall: Handler = (processor) => {
   const { state } = processor;
   const from64 = state.get32('codeMode') === 64;
-  const compatible = state.get32('longMode') !== 0 && processor.cpuid.vendor === 'AuthenticAMD';
-  if ((state.get32('efer') & Efer.SCE) === 0 || !(from64 || compatible)) return processor.fault(Vector.UD);
+  const amd = processor.cpuid.vendor === 'AuthenticAMD' && inProtectedMode(state);
+  if ((state.get32('efer') & Efer.SCE) === 0 || !(from64 || amd)) return processor.fault(Vector.UD);
   processor.charge('syscall');
   const owner = processor.ringZero;
   if (owner !== undefined && state.get32('cpl') > 0) {
@@ -54,6 +54,13 @@ const syscall: Handler = (processor) => {
     return resync(processor);
   }
   const flags = state.get('rflags');
+  if (state.get32('longMode') === 0) {
+    state.set('gpr', state.get('rip'), Register.RCX);
+    state.set('rip', state.get('star') & 0xffff_ffffn);
+    state.set('rflags', flags & ~BigInt(Flag.IF | Flag.VM | Flag.RF));
+    enter(processor, Number((state.get('star') >> 32n) & 0xfffcn), 0, false);
+    return resync(processor);
+  }
   state.set('gpr', state.get('rip'), Register.RCX);
   state.set('gpr', flags & ~BigInt(Flag.RF), Register.R11);
   state.set('rip', state.get(from64 ? 'lstar' : 'cstar'));
@@ -80,7 +87,9 @@ const sysret: Handler = (processor, instruction) => {
   }
   processor.charge('sysret');
   state.set('rip', to64 ? target : target & 0xffff_ffffn);
-  state.set('rflags', (state.get('gpr', Register.R11) & SYSRET_FLAGS) | BigInt(Flag.RESERVED_ONE));
+  // R11 exists in long mode; elsewhere interrupts are switched on (APM 3 SYSRET).
+  const flags = state.get32('longMode') !== 0 ? state.get('gpr', Register.R11) & SYSRET_FLAGS : state.get('rflags') | BigInt(Flag.IF);
+  state.set('rflags', flags | BigInt(Flag.RESERVED_ONE));
   const base = Number((state.get('star') >> 48n) & 0xffffn);
   leave(processor, (to64 ? base + 16 : base) & 0xffff, (base + 8) & 0xffff, to64);
   return resync(processor);

@@ -5,7 +5,7 @@
  */
 
 import type { PlatformCpu } from '../../platform/cpu.ts';
-import { CpuidLeaf } from '../../x86/cpuid-leaves.ts';
+import { CpuidLeaf, featureMask } from '../../x86/cpuid-leaves.ts';
 import { HYPERVISOR_LEAF } from '../../xen-abi/hvm.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { type FullProfile, signatureWords } from './profile.ts';
@@ -15,6 +15,8 @@ type Words = [eax: number, ebx: number, ecx: number, edx: number];
 /** Leaf 1 ECX: VMX is not offered inside, bit 31 tells that a hypervisor is there. */
 const VMX = 1 << 5;
 const HYPERVISOR_PRESENT = 1 << 31;
+/** What guest-msr.ts has no registers for: memory types by range, machine checks. */
+const WITHOUT_REGISTERS = featureMask(new Set(['MTRR', 'MCE', 'MCA']), 1, 0, 'edx');
 /** 8000_0001 ECX. */
 const SVM = 1 << 2;
 /** Leaf 1 EDX. */
@@ -28,7 +30,8 @@ export function guestCpuid(profile: FullProfile, vcpu: Vcpu, cpu: PlatformCpu, l
   if (unsigned === CpuidLeaf.VERSION) {
     const processors = vcpu.domain.maxVcpus;
     const own = ((vcpu.id & 0xff) << 24) | ((processors & 0xff) << 16) | (ebx & 0xffff);
-    const threads = processors > 1 ? edx | HTT : edx & ~HTT;
+    const offered = edx & ~WITHOUT_REGISTERS;
+    const threads = processors > 1 ? offered | HTT : offered & ~HTT;
     return [eax, own >>> 0, ((ecx & ~VMX) | HYPERVISOR_PRESENT) >>> 0, threads >>> 0];
   }
   if (unsigned === CpuidLeaf.EXTENDED_FEATURES) return [eax, ebx, (ecx & ~SVM) >>> 0, edx];
