@@ -7,6 +7,11 @@ export interface Bus {
   writeMemory(address: number, size: 1 | 2 | 4 | 8, value: bigint): void;
   /** Vector of the highest pending unmasked external interrupt, acknowledging it; undefined when it went away. */
   acknowledgeInterrupt(cpuIndex: number): number | undefined;
+  /**
+   * Whether another processor that can run is behind a time (in cycles) of this one's clock, and the machine's clocks must look like one:
+   * a time stamp is read again when that one has caught up, so that no processor sees time run back. Absent: never.
+   */
+  isAhead?(cpuIndex: number, cycles: bigint): boolean;
   /** Registers of the processor's local APIC: IA32_APIC_BASE, IA32_TSC_DEADLINE, 0x800 to 0x8FF. Absent: it has none. */
   readonly apic?: ApicRegisters;
 }

@@ -89,6 +89,8 @@ export class BareMachine implements Bus {
   private readonly waiting: Uint8Array;
   /** Latest time at which a device was used, in cycles: processors' clocks differ, the devices' does not run back. */
   private deviceTime = 0n;
+  /** The processors' clocks must look like one. */
+  private oneClock = false;
   readonly apic: ApicRegisters;
 
   constructor(options: BareMachineOptions) {
@@ -151,8 +153,12 @@ export class BareMachine implements Bus {
     };
   }
 
-  /** All processors but the first wait for their start-up message, as firmware leaves them. */
+  /**
+   * All processors but the first wait for their start-up message, as firmware leaves them; and whoever starts them
+   * may compare their time stamps.
+   */
   parkSecondaryProcessors(): void {
+    this.oneClock = this.processors.length > 1;
     for (const { index } of this.processors) if (index !== 0) this.waiting[index] = 1;
   }
 
@@ -192,6 +198,7 @@ export class BareMachine implements Bus {
         requested: this.requested.map((requests) => requests.save()),
         waiting: this.waiting.slice(),
         deviceTime: this.deviceTime,
+        oneClock: this.oneClock,
       });
       saveMemory(writer, this.memory);
     });
@@ -226,6 +233,13 @@ export class BareMachine implements Bus {
     const asking = this.running ?? this.processors[0];
     this.devices.writeMemory(asking.index, address, Number(value & 0xffff_ffffn), asking.cycles);
     this.devicesChanged(asking);
+  }
+  isAhead(cpu: number, cycles: bigint): boolean {
+    if (!this.oneClock) return false;
+    return this.processors.some((other) => {
+      const time = other.index === cpu ? undefined : this.nextTime(other);
+      return time !== undefined && time < cycles;
+    });
   }
   acknowledgeInterrupt(cpu: number): number | undefined {
     const vector = this.requested[cpu].take() ?? this.devices.acknowledge(cpu);
@@ -323,19 +337,23 @@ export class BareMachine implements Bus {
     return first;
   }
 
+  /** When a processor does something next: now by its own clock, or at its next event; undefined: never by itself. */
+  private nextTime(processor: Processor): bigint | undefined {
+    if (this.waiting[processor.index] !== 0) return undefined;
+    const { cycles } = processor;
+    if (!waits(processor)) return cycles;
+    const event = this.nextEvent(processor);
+    return event === undefined || event > cycles ? event : cycles;
+  }
+
   /** The processor that runs next: of those that can do something, the one whose clock is behind. */
   private next(): Processor | undefined {
     let best: Processor | undefined;
     let bestTime = 0n;
     if (this.processors.every((processor) => this.isOff(processor))) return undefined;
     for (const processor of this.processors) {
-      if (this.waiting[processor.index] !== 0) continue;
-      let time = processor.cycles;
-      if (waits(processor)) {
-        const event = this.nextEvent(processor);
-        if (event === undefined) continue;
-        if (event > time) time = event;
-      }
+      const time = this.nextTime(processor);
+      if (time === undefined) continue;
       if (best === undefined || time < bestTime) {
         best = processor;
         bestTime = time;

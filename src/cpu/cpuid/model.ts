@@ -58,6 +58,14 @@ function words(text: string, count: number): number[] {
   return Array.from({ length: count }, (_, i) => view.getUint32(i * 4, true));
 }
 
+/** Leaf 0xB: one thread a core, all cores in one package. */
+function topology(model: CpuidModel, subleaf: number, { apicId, processors }: CpuidState): CpuidResult {
+  if (model.maximumLeaf < CpuidLeaf.EXTENDED_TOPOLOGY) return [0, 0, 0, 0];
+  if (subleaf === 0) return [0, 1, 0x100, apicId];
+  if (subleaf === 1) return [32 - Math.clz32(processors - 1), processors, 0x201, apicId];
+  return [0, 0, subleaf & 0xff, apicId];
+}
+
 export function cpuid(model: CpuidModel, leaf: number, subleaf: number, state: CpuidState): CpuidResult {
   const unsigned = leaf >>> 0;
   const fixed = model.leaves?.[`${unsigned.toString(16)}.${(subleaf >>> 0).toString(16)}`] ?? model.leaves?.[unsigned.toString(16)];
@@ -77,6 +85,8 @@ export function cpuid(model: CpuidModel, leaf: number, subleaf: number, state: C
     case CpuidLeaf.STRUCTURED_FEATURES:
       if (model.maximumLeaf < unsigned || subleaf !== 0) return [0, 0, 0, 0];
       return [0, mask('ebx'), mask('ecx'), mask('edx')];
+    case CpuidLeaf.EXTENDED_TOPOLOGY:
+      return topology(model, subleaf >>> 0, state);
     case CpuidLeaf.XSAVE:
       if (!model.features.has('XSAVE')) return [0, 0, 0, 0];
       // Legacy region and header; no extended component is offered.

@@ -6,7 +6,8 @@
 import { Cr4 } from '../../x86/control-registers.ts';
 import { Flag } from '../../x86/eflags.ts';
 import { Vector } from '../../x86/exceptions.ts';
-import { Segment } from '../../x86/instruction.ts';
+import { type Instruction, Segment } from '../../x86/instruction.ts';
+import { instructionTwelfths } from '../../timing/instruction-costs.ts';
 import { isCanonical } from '../../x86/page-table-entry.ts';
 import { Register } from '../../x86/registers.ts';
 import { cpuid } from '../cpuid/model.ts';
@@ -108,15 +109,30 @@ function readTimeStamp(processor: Processor): void {
   processor.onTimestamp?.(value);
 }
 
-const rdtsc: Handler = (processor) => {
+/** True when the time stamp has to be read again later: the machine's clocks look like one (Bus.isAhead). */
+function mustWait(processor: Processor, instruction: Instruction): boolean {
+  const { state, bus } = processor;
+  if (bus.isAhead === undefined) return false;
+  // The engine has charged the row already: what counts is when the instruction began, and waiting costs nothing.
+  const row = instruction.repeat === '' ? instructionTwelfths(processor.costs, instruction) : 0;
+  const began = state.get('cycles') - BigInt(row);
+  if (!bus.isAhead(processor.index, began / 12n)) return false;
+  state.set('cycles', began);
+  processor.endRun();
+  return true;
+}
+
+const rdtsc: Handler = (processor, instruction) => {
   if (!timeStampAllowed(processor)) return Status.FAULT;
+  if (mustWait(processor, instruction)) return Status.REPEAT;
   if (processor.control?.intercepts.rdtsc === true) processor.charge('vm_exit');
   readTimeStamp(processor);
   return Status.CONTINUE;
 };
 
-const rdtscp: Handler = (processor) => {
+const rdtscp: Handler = (processor, instruction) => {
   if (!timeStampAllowed(processor)) return Status.FAULT;
+  if (mustWait(processor, instruction)) return Status.REPEAT;
   if (processor.control?.intercepts.rdtsc === true) processor.charge('vm_exit');
   readTimeStamp(processor);
   processor.state.set('gpr', processor.state.get('tscAux') & 0xffff_ffffn, Register.RCX);
