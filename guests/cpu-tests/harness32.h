@@ -42,12 +42,25 @@ GOT_WORDS = 19
   call check
 .endm
 
+/* The registers as the instruction under test finds them; changes no flag. */
+.macro SNAPSHOT
+  movl %edi, before+GOT_EDI
+  movl %esi, before+GOT_ESI
+  movl %ebp, before+8
+  movl %esp, before_esp
+  movl %ebx, before+GOT_EBX
+  movl %edx, before+GOT_EDX
+  movl %ecx, before+GOT_ECX
+  movl %eax, before+GOT_EAX
+.endm
+
 .macro EXPECT name, want, setup, instruction
   movl $8f, expected_eip
   movl $9f, recover
   movl %esp, recover_esp
   movl $NONE, result
   \setup
+  SNAPSHOT
 8: \instruction
 9: CHECK \name, result, $(\want)
 .endm
@@ -85,6 +98,7 @@ GOT_WORDS = 19
   movl %esp, recover_esp
   ENTER_USER 6f
 6: \setup
+  SNAPSHOT
 8: \instruction
   int $DONE
 9: CHECK \name, result, $(\want)
@@ -285,8 +299,26 @@ common:
   testl %edx, %edx
   jz 3f
   cmpl %edx, got+GOT_EIP
-  je 3f
+  je 4f
   orl $ELSEWHERE, %eax
+  jmp 3f
+4: /* A fault leaves every register. PUSHA saved an ESP below the frame: 5 or 7 longs, by the privilege it came from. */
+  movl %eax, %ebp
+  movl got+12, %eax
+  addl $20, %eax
+  testb $3, got+GOT_CS
+  jz 5f
+  movl got+GOT_ESP, %eax
+5: movl %eax, got+12
+  movl before_esp, %eax
+  movl %eax, before+12
+  movl $got, %esi
+  movl $before, %edi
+  movl $8, %ecx
+  repe cmpsl
+  movl %ebp, %eax
+  je 3f
+  orl $CHANGED, %eax
 3: movl %eax, result
   cmpl $0, recover
   je unexpected
@@ -348,6 +380,8 @@ hook: .long 0
 is_tcg: .long 0
 got_ds: .long 0
 user_flags: .long 2
+before: .fill 8, 4, 0
+before_esp: .long 0
 got: .fill GOT_WORDS, 4, 0
 idt_pointer: .word VECTORS*8-1
   .long idt

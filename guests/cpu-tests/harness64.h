@@ -35,12 +35,33 @@ GOT_WORDS = 22
   call check
 .endm
 
+/* The registers as the instruction under test finds them; changes no flag. */
+.macro SNAPSHOT
+  movq %rax, before+112
+  movq %rcx, before+104
+  movq %rdx, before+96
+  movq %rbx, before+88
+  movq %rbp, before+80
+  movq %rsi, before+72
+  movq %rdi, before+64
+  movq %r8, before+56
+  movq %r9, before+48
+  movq %r10, before+40
+  movq %r11, before+32
+  movq %r12, before+24
+  movq %r13, before+16
+  movq %r14, before+8
+  movq %r15, before+0
+  movq %rsp, before+15*8
+.endm
+
 .macro EXPECT name, want, setup, instruction
   movq $8f, expected_rip
   movq $9f, recover
   movq %rsp, recover_rsp
   movq $NONE, result
   \setup
+  SNAPSHOT
 8: \instruction
 9: CHECK \name, result, $(\want)
 .endm
@@ -73,6 +94,7 @@ GOT_WORDS = 22
   movq %rsp, recover_rsp
   ENTER_USER 6f
 6: \setup
+  SNAPSHOT
 8: \instruction
   int $DONE
 9: CHECK \name, result, $(\want)
@@ -361,8 +383,21 @@ common_without_hook:
   testq %rdx, %rdx
   jz 3f
   cmpq %rdx, got+GOT_RIP
-  je 3f
+  je 4f
   orl $ELSEWHERE, %eax
+  jmp 3f
+4: cmpb $UCS32, got+GOT_CS
+  je 3f
+  /* A fault leaves every register. */
+  movq got+GOT_RSP, %rcx
+  cmpq %rcx, before+15*8
+  jne 5f
+  movq $got, %rsi
+  movq $before, %rdi
+  movl $15, %ecx
+  repe cmpsq
+  je 3f
+5: orl $CHANGED, %eax
 3: movq %rax, result
   cmpq $0, recover
   je unexpected
@@ -419,6 +454,7 @@ hook: .quad 0
 is_tcg: .quad 0
 is_amd: .quad 0
 user_flags: .quad 2
+before: .fill 16, 8, 0
 got: .fill GOT_WORDS, 8, 0
 idt_pointer: .word VECTORS*16-1
   .quad idt

@@ -298,6 +298,7 @@ test_system_calls:
   movq $4f, expected_rip
   BAD_ADDRESS %rcx
   movl $2, %r11d
+  SNAPSHOT
 4: sysretq
 1: cmpl $0, is_amd
   jne 2f
@@ -507,7 +508,7 @@ test_paging:
   movq $0, ENTRY(1)
   invlpg T1
   /* Restart of a string instruction, downwards and upwards. */
-  EXPECT rep-movs-faults, FAULTC(PF,2), "movl $window, %esi; movl $T1-16, %edi; movl $5, %ecx", "rep movsq"
+  EXPECT rep-movs-faults, FAULTC(PF,2)|CHANGED, "movl $window, %esi; movl $T1-16, %edi; movl $5, %ecx", "rep movsq"
   CHECK rep-movs-RCX, got+GOT_RCX, $3
   CHECK rep-movs-RDI, got+GOT_RDI, $T1
   CHECK rep-movs-RSI, got+GOT_RSI, $(window+16)

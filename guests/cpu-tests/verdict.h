@@ -5,6 +5,8 @@ NONE = 0x7fffffff
 #define FAULTC(v,c) (0x1000000|((v)<<16)|(c))
 /* Set in a result when the saved instruction pointer is not that of the instruction under test. */
 ELSEWHERE = 0x2000000
+/* Set when a register is not what it was before the instruction that faulted. */
+CHANGED = 0x4000000
 DE_ = 0
 DB = 1
 BP = 3

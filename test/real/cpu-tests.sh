@@ -25,16 +25,19 @@ for program in legacy long; do
     node src/cli/launcher.js run "$image" --engine "$engine" --max-instructions 30000000 >"$work/$engine" 2>"$work/err"
     grep -v '^PASS \|^TOTAL \|^VERDICT SUCCESS\|^$' "$work/$engine"
     grep -q '^VERDICT SUCCESS' "$work/$engine"
-    check "$program on the $engine: $(grep '^TOTAL' "$work/$engine")" $?
+    status=$?
+    check "$program on the $engine: $(grep '^TOTAL' "$work/$engine")" $status
   done
   timeout 60 qemu-system-x86_64 -accel tcg -cpu max -m 32 -serial stdio -display none -monitor none -no-reboot \
     -kernel "$image" >"$work/qemu" 2>"$work/qemu.err" </dev/null
   tr -d '\r' <"$work/qemu" | sed -n 's/^\(FAIL\|SKIP\) \([^ ]*\).*/\2/p' | sort >"$work/differs"
   sed -n "s/^$program \([^ ]*\) .*/\1/p" guests/cpu-tests/qemu-differences.txt | sort >"$work/known"
   grep -q '^VERDICT' "$work/qemu"
-  check "$program ends under QEMU: $(grep '^TOTAL' "$work/qemu")" $?
+  status=$?
+  check "$program ends under QEMU: $(grep '^TOTAL' "$work/qemu")" $status
   diff "$work/known" "$work/differs"
-  check "$program under QEMU differs in the $(grep -c . "$work/known") tests that are explained" $?
+  status=$?
+  check "$program under QEMU differs in the $(grep -c . "$work/known") tests that are explained" $status
   # Every explanation is in the table of the README.
   sed -n "s/^$program [^ ]* //p" guests/cpu-tests/qemu-differences.txt | sort -u | while read -r key; do
     grep -q "^| \`$key\` |" guests/cpu-tests/README.md || echo "no explanation: $key"
