@@ -33,6 +33,7 @@ struct request {
     uint64_t gpr[16]; /* encoding order: rax rcx rdx rbx rsp rbp rsi rdi r8..r15 */
     uint64_t rflags;
     uint8_t fx[512]; /* FXSAVE image */
+    uint8_t ymm_high[256]; /* bits 255:128 of the vector registers; not looked at without AVX */
     uint8_t data[DATA_BYTES], stack[STACK_BYTES], code[CODE_BYTES];
 };
 
@@ -40,6 +41,7 @@ struct answer {
     uint64_t gpr[16];
     uint64_t rip, rflags, vector, error, cr2;
     uint8_t fx[512];
+    uint8_t ymm_high[256];
 };
 
 static const struct region { uint32_t start, length; uint8_t background; } regions[] = {
@@ -59,6 +61,8 @@ uint64_t oracle_gpr[16];
 uint64_t oracle_frame[5];
 uint64_t oracle_host_rsp;
 uint8_t oracle_fx[512] __attribute__((aligned(64)));
+uint8_t oracle_ymm_high[256];
+uint32_t oracle_has_avx;
 static uint64_t host_fs, host_gs;
 
 extern void oracle_enter(void);
@@ -68,6 +72,10 @@ __asm__(
     "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
     "mov %rsp, oracle_host_rsp(%rip)\n"
     "fxrstor64 oracle_fx(%rip)\n"
+    "cmpl $0, oracle_has_avx(%rip)\nje 1f\n"
+    ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+    "vinsertf128 $1, oracle_ymm_high+16*\\n(%rip), %ymm\\n, %ymm\\n\n"
+    ".endr\n1:\n"
     "mov $0x2b, %eax\nmov %eax, %ds\nmov %eax, %es\nmov %eax, %fs\nmov %eax, %gs\n"
     "lea oracle_frame(%rip), %rsp\n"
     "mov oracle_gpr+0(%rip), %rax\nmov oracle_gpr+8(%rip), %rcx\nmov oracle_gpr+16(%rip), %rdx\nmov oracle_gpr+24(%rip), %rbx\n"
@@ -99,6 +107,9 @@ static void __attribute__((optimize("no-stack-protector"))) on_signal(int number
     answer.cr2 = g[REG_TRAPNO] == 14 ? g[REG_CR2] : 0;
     const uint8_t *from = (const uint8_t *)uc->uc_mcontext.fpregs;
     for (int n = 0; n < 512; n++) answer.fx[n] = from[n];
+    /* The XSAVE header follows, with a bit for each component that is not in its initial state (SDM 1 §13.4.2). */
+    int upper = oracle_has_avx && (from[512] & 4);
+    for (int n = 0; n < 256; n++) answer.ymm_high[n] = upper ? from[576 + n] : 0;
     /* Masked exceptions and round to nearest for what follows. */
     uint8_t *fp = (uint8_t *)uc->uc_mcontext.fpregs;
     fp[0] = 0x7f, fp[1] = 3, fp[2] = 0, fp[3] = 0, fp[24] = 0x80, fp[25] = 0x1f, fp[26] = 0, fp[27] = 0;
@@ -141,6 +152,7 @@ static void run(void) {
     code_before = request.code_length;
     memcpy(oracle_gpr, request.gpr, sizeof oracle_gpr);
     memcpy(oracle_fx, request.fx, sizeof oracle_fx);
+    memcpy(oracle_ymm_high, request.ymm_high, sizeof oracle_ymm_high);
     oracle_frame[0] = CODE;
     oracle_frame[1] = request.mode == 64 ? 0x33 : 0x23;
     oracle_frame[2] = request.rflags;
@@ -177,6 +189,7 @@ int main(void) {
         before[n] = malloc(regions[n].length);
         memset(before[n], regions[n].background, regions[n].length);
     }
+    oracle_has_avx = __builtin_cpu_supports("avx") != 0;
     syscall(SYS_arch_prctl, ARCH_GET_FS, &host_fs);
     syscall(SYS_arch_prctl, ARCH_GET_GS, &host_gs);
     stack_t stack = {.ss_sp = malloc(1 << 18), .ss_size = 1 << 18};

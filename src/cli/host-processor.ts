@@ -16,12 +16,15 @@ const SOURCE = fileURLToPath(new URL('../../guests/native-oracle/oracle.c', impo
 
 const FX_BYTES = 512;
 const REQUEST = { mode: 0, codeLength: 4, gpr: 8, rflags: 136, fx: 144 } as const;
-const REQUEST_DATA = REQUEST.fx + FX_BYTES;
+const YMM_BYTES = 256;
+const REQUEST_YMM = REQUEST.fx + FX_BYTES;
+const REQUEST_DATA = REQUEST_YMM + YMM_BYTES;
 const REQUEST_STACK = REQUEST_DATA + DATA_WINDOW.length;
 const REQUEST_CODE = REQUEST_STACK + STACK_WINDOW.length;
 const REQUEST_BYTES = REQUEST_CODE + CODE_BYTES;
 const ANSWER = { gpr: 0, rip: 128, rflags: 136, vector: 144, error: 152, cr2: 160, fx: 168 } as const;
-const ANSWER_BYTES = ANSWER.fx + FX_BYTES;
+const ANSWER_YMM = ANSWER.fx + FX_BYTES;
+const ANSWER_BYTES = ANSWER_YMM + YMM_BYTES;
 
 export interface HostRequest {
   readonly mode: 64 | 32;
@@ -131,6 +134,7 @@ function writeRequest(into: Uint8Array, { mode, code, initial }: HostRequest): v
     view.setBigUint64(REQUEST.fx + 40 + n * 16, initial.st[physical * 2 + 1] as bigint, true);
   }
   initial.xmm.forEach((value, n) => void view.setBigUint64(REQUEST.fx + 160 + n * 8, value, true));
+  initial.ymmHigh.forEach((value, n) => void view.setBigUint64(REQUEST_YMM + n * 8, value, true));
   into.set(initial.data, REQUEST_DATA);
   into.set(initial.stack, REQUEST_STACK);
   into.fill(0xcc, REQUEST_CODE);
@@ -157,6 +161,7 @@ function readAnswer(bytes: Buffer, changes: Buffer): FinalState {
     words[WORD.ST + physical * 2 + 1] = BigInt(bytes.readUInt16LE(ANSWER.fx + 40 + n * 16));
   }
   for (let n = 0; n < 32; n++) words[WORD.XMM + n] = word(ANSWER.fx + 160 + n * 8);
+  for (let n = 0; n < 32; n++) words[WORD.YMM + n] = word(ANSWER_YMM + n * 8);
   const memory: number[] = [];
   for (let at = 0; at < changes.length; at += 4) memory.push(changes.readUInt32LE(at));
   return { words, memory };

@@ -3,7 +3,7 @@
  * the same whatever runs before it, so that a failure can be repeated alone.
  */
 import type { CpuidModel } from '../../cpu/cpuid/model.ts';
-import { ZEN3 } from '../../cpu/cpuid/models.ts';
+import { FUZZ_MODEL } from './model.ts';
 import { SeededChoices } from './choices.ts';
 import { differences, type FinalState, type Leniency, WORD } from './final-state.ts';
 import { type InitialState, type Layout, layOut, type Program } from './program.ts';
@@ -38,9 +38,9 @@ export interface Failure {
 }
 
 export class Campaign {
-  readonly model: CpuidModel = ZEN3;
+  readonly model: CpuidModel = FUZZ_MODEL;
   readonly generator: ProgramGenerator;
-  readonly counting = new CountingDecoder(ZEN3.features);
+  readonly counting = new CountingDecoder(FUZZ_MODEL.features);
   private readonly options: CampaignOptions;
   private readonly reference: Readonly<Record<64 | 32, ProgramMachine>>;
   private readonly interpreter: Readonly<Record<64 | 32, ProgramMachine>>;

@@ -28,6 +28,8 @@ export type Addressing =
   | { readonly form: 'word'; readonly rm: number; readonly mod: number; readonly displacement: number };
 
 export interface Fields {
+  /** Index register of a VSIB operand, which takes the place of the addressing's own. */
+  readonly vectorIndex?: number;
   readonly mode: 64 | 32;
   readonly operandSize: 16 | 32 | 64;
   readonly addressSize: 16 | 32 | 64;
@@ -67,7 +69,7 @@ export function encodeRow(row: EncodedRow, fields: Fields): Piece {
   const regField = encoding.digit >= 0 ? encoding.digit : fields.reg;
   const rmField = encoding.rm >= 0 ? encoding.rm : fields.rm;
   const base = memory?.form === 'registers' ? memory.base : 0;
-  const index = memory?.form === 'registers' ? memory.index : -1;
+  const index = fields.vectorIndex ?? (memory?.form === 'registers' ? memory.index : -1);
   const wide = encoding.rexW === 2 || (encoding.rexW === 3 && fields.operandSize === 64 && (row.defaultSize64 !== 64 || encoding.vex));
   const rexW = long && wide ? 8 : 0;
   const rexR = encoding.digit < 0 && fields.reg > 7 ? 4 : 0;
@@ -80,8 +82,12 @@ export function encodeRow(row: EncodedRow, fields: Fields): Piece {
   if (fields.segment !== 0) bytes.push(fields.segment);
   if (fields.addressSize !== fields.mode) bytes.push(ADDRESS_PREFIX);
   if (encoding.vex) {
+    // Where W or L means nothing it may be anything.
+    const sized = encoding.operands.some(({ width, registers }) => width < 0 || registers === 'register');
+    const w = encoding.rexW === 2 || (encoding.rexW === 3 && (sized ? fields.operandSize === 64 : fields.plainRex)) ? 0x80 : 0;
+    const l = encoding.vexL === 2 || (encoding.vexL === 3 && fields.plainRex) ? 4 : 0;
     const pp = [PrefixKind.NONE, PrefixKind.P66, PrefixKind.PF3, PrefixKind.PF2].indexOf(encoding.prefixes as 1);
-    bytes.push(0xc4, (~((rexR | rexX | rexB) << 5) & 0xe0) | encoding.map, (rexW << 4) | ((~fields.vvvv & 15) << 3) | pp);
+    bytes.push(0xc4, (~((rexR | rexX | rexB) << 5) & 0xe0) | encoding.map, w | ((~fields.vvvv & 15) << 3) | l | pp);
   } else {
     if (encoding.prefixes === PrefixKind.P66 || fields.operandSize === 16) bytes.push(SIZE_PREFIX);
     if (encoding.prefixes === PrefixKind.PF3) bytes.push(0xf3);
@@ -95,7 +101,7 @@ export function encodeRow(row: EncodedRow, fields: Fields): Piece {
   bytes.push(encoding.lowRegister ? encoding.byte | (rmField & 7) : encoding.byte);
   if (encoding.hasModrm) {
     if (memory === undefined) bytes.push(0xc0 | ((regField & 7) << 3) | (rmField & 7));
-    else encodeMemory(memory, regField & 7, long, bytes, fixups);
+    else encodeMemory(memory, index, regField & 7, long, bytes, fixups);
   }
   let next = 0;
   for (const operand of encoding.operands) {
@@ -109,6 +115,9 @@ export function encodeRow(row: EncodedRow, fields: Fields): Piece {
         fixups.push({ at: bytes.length, kind: 'absolute', address: 0 });
         append(bytes, 0n, bits);
         append(bytes, fields.immediates[next++] ?? 0n, 16);
+        break;
+      case Source.IMMEDIATE_REGISTER:
+        bytes.push((fields.vvvv ^ 5) << 4);
         break;
       case Source.OFFSET:
         append(bytes, BigInt(memory?.form === 'absolute' ? memory.address : 0), bits);
@@ -125,7 +134,7 @@ export function encodeRow(row: EncodedRow, fields: Fields): Piece {
   return { bytes, fixups };
 }
 
-function encodeMemory(memory: Addressing, reg: number, long: boolean, bytes: number[], fixups: Fixup[]): void {
+function encodeMemory(memory: Addressing, index: number, reg: number, long: boolean, bytes: number[], fixups: Fixup[]): void {
   const modrm = (mod: number, rm: number): number => bytes.push((mod << 6) | (reg << 3) | rm);
   switch (memory.form) {
     case 'rip':
@@ -146,7 +155,7 @@ function encodeMemory(memory: Addressing, reg: number, long: boolean, bytes: num
       if (memory.mod === 2 || (memory.mod === 0 && memory.rm === 6)) append(bytes, BigInt(memory.displacement), 16);
       return;
     case 'registers': {
-      const { base, index, scale, displacement } = memory;
+      const { base, scale, displacement } = memory;
       const needsDisplacement = displacement !== 0 || (base & 7) === 5;
       const short = displacement >= -128 && displacement < 128;
       const mod = needsDisplacement ? (short ? 1 : 2) : 0;

@@ -4,7 +4,7 @@
  * Registers are 64-bit words in one array:
  *   0-15 general registers, 16 RIP, 17 RFLAGS, 18 vector (-1: none), 19 error code, 20 CR2 of a page fault, 21 MXCSR,
  *   22 x87 control, 23 status, 24 tags, 25-56 XMM (low half first), 57-72 x87 registers (physical; significand, then sign
- *   and exponent)
+ *   and exponent), 73-104 bits 255:128 of the vector registers (low half first)
  * Memory is what changed: pairs of address and doubleword, ascending.
  * Sources: test/vectors/README.md (what is compared and what not), SDM 2 RCPPS and RSQRTPS (error of estimates).
  */
@@ -25,7 +25,8 @@ export const WORD = {
   FPU_TAG: 24,
   XMM: 25,
   ST: 57,
-  COUNT: 73,
+  YMM: 73,
+  COUNT: 105,
 } as const;
 
 export interface FinalState {
@@ -73,6 +74,7 @@ function excused(n: number, a: bigint, b: bigint, first: FinalState, second: Fin
     if (x87) mask |= X87_UNDERFLOW_AND_PRECISION | X87_C1_C2;
     return ((a ^ b) & ~mask) === 0n;
   }
+  if (n >= WORD.YMM) return approximation === 'estimate' && closeSingles(a, b);
   if (n >= WORD.ST && x87) {
     if (approximation === 'partial-remainder') return incomplete(first) && incomplete(second);
     const at = n - ((n - WORD.ST) & 1);
@@ -127,6 +129,7 @@ function compareMemory(a: readonly number[], b: readonly number[], found: string
 
 function wordName(n: number): string {
   if (n < WORD.RIP) return generalRegisterName(n, 64);
+  if (n >= WORD.YMM) return `ymm${(n - WORD.YMM) >> 1} ${(n - WORD.YMM) & 1 ? 'bits 255:192' : 'bits 191:128'}`;
   if (n >= WORD.ST) return `x87 r${(n - WORD.ST) >> 1} ${(n - WORD.ST) & 1 ? 'exponent' : 'significand'}`;
   if (n >= WORD.XMM) return `xmm${(n - WORD.XMM) >> 1} ${(n - WORD.XMM) & 1 ? 'high' : 'low'}`;
   return ['rip', 'rflags', 'vector', 'error code', 'cr2', 'mxcsr', 'x87 control', 'x87 status', 'x87 tags'][n - WORD.RIP] as string;

@@ -32,7 +32,7 @@ const READS: Readonly<Record<string, number>> = {
 const names = (text: string, flags: number): Record<string, number> => Object.fromEntries(text.split(' ').map((name) => [name, flags]));
 
 const DEFINES: Readonly<Record<string, number>> = {
-  ...names('ADD SUB CMP NEG ADC SBB XADD CMPXCHG POPF POPFD POPFQ IRET IRETD IRETQ POPCNT PTEST', STATUS_FLAGS),
+  ...names('ADD SUB CMP NEG ADC SBB XADD CMPXCHG POPF POPFD POPFQ IRET IRETD IRETQ POPCNT PTEST TESTPS TESTPD', STATUS_FLAGS),
   ...names('COMISS COMISD UCOMISS UCOMISD FCOMI FCOMIP FUCOMI FUCOMIP', STATUS_FLAGS),
   ...names('PCMPESTRM PCMPESTRI PCMPISTRM PCMPISTRI', STATUS_FLAGS),
   ...names('AND OR XOR TEST', STATUS_FLAGS & ~AF),
@@ -47,7 +47,9 @@ const DEFINES: Readonly<Record<string, number>> = {
 };
 
 export function flagEffects({ row, repeat }: Instruction): FlagEffects {
-  const { mnemonic, operands, undefinedFlags } = row;
+  const { operands, undefinedFlags, vex } = row;
+  // VEX forms do as those without.
+  const mnemonic = vex ? row.mnemonic.replace(/^V/, '') : row.mnemonic;
   return { reads: readsOf(mnemonic), defines: definesOf(mnemonic, repeat !== '', operands.includes('1')), undefines: undefinedFlags };
 }
 

@@ -26,9 +26,11 @@ export function programListing(program: Program, model: CpuidModel): string[] {
   }
   const values = [...initial.gpr].flatMap((value, n) => (value === 0n ? [] : [`${generalRegisterName(n, 64)}=${value.toString(16)}`]));
   const vectors = [...initial.xmm].flatMap((value, n) => (value === 0n ? [] : [`xmm${n >> 1}${n & 1 ? 'h' : 'l'}=${value.toString(16)}`]));
+  const upper = [...initial.ymmHigh].flatMap((value, n) => (value === 0n ? [] : [`ymm${n >> 1}.${2 + (n & 1)}=${value.toString(16)}`]));
   const stack = [...initial.st].flatMap((value, n) => (value === 0n ? [] : [`r${n >> 1}${n & 1 ? 'e' : 's'}=${value.toString(16)}`]));
   lines.push(`${mode}-bit code, rflags=${initial.rflags.toString(16)} mxcsr=${initial.mxcsr.toString(16)} ${values.join(' ')}`);
   if (vectors.length > 0) lines.push(vectors.join(' '));
+  if (upper.length > 0) lines.push(upper.join(' '));
   const { fpuControl, fpuStatus, fpuTag } = initial;
   lines.push(`x87 cw=${fpuControl.toString(16)} sw=${fpuStatus.toString(16)} tags=${fpuTag.toString(16)} ${stack.join(' ')}`);
   return lines;

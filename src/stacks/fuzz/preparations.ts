@@ -95,6 +95,7 @@ export function prepare(unit: UnitBuilder, shape: Shape): Preparation {
       unit.load(RBX, 0x20f00);
       return NOTHING;
     case 'MASKMOVDQU':
+    case 'VMASKMOVDQU':
     case 'MASKMOVQ':
       unit.load(RDI, 0x20fe0 + choices.below(64));
       return NOTHING;
@@ -152,6 +153,7 @@ export function prepare(unit: UnitBuilder, shape: Shape): Preparation {
     case 'BSWAP':
       return { operandSizes: mode === 64 ? [32, 64] : [32] };
     case 'LDMXCSR':
+    case 'VLDMXCSR':
       return { contents: [mxcsr(choices, oneIn(choices, 8)) | (wild && oneIn(choices, 4) ? 0x10_0000 : 0)] };
     case 'WRFSBASE':
     case 'WRGSBASE':

@@ -26,6 +26,7 @@ export interface GeneratorOptions {
 export class ProgramGenerator {
   readonly classes: readonly RowClass[];
   private readonly body: readonly RowClass[];
+  private readonly ownBody: readonly RowClass[];
   private readonly last: readonly RowClass[];
   private readonly ending: readonly RowClass[];
   private readonly ownEnding: readonly RowClass[];
@@ -40,6 +41,7 @@ export class ProgramGenerator {
     const chosen = this.classes.filter(({ row }) => rows === undefined || rows.test(row.mnemonic));
     const any = chosen.some(({ place }) => place === 'body') ? chosen : this.classes;
     this.body = any.filter(({ place }) => place === 'body');
+    this.ownBody = this.body.filter(({ host }) => !host);
     this.last = chosen.filter(({ place }) => place !== 'never');
     this.ending = chosen.filter(({ place }) => place === 'last');
     this.ownEnding = this.ending.filter(({ host }) => !host);
@@ -77,7 +79,8 @@ export class ProgramGenerator {
     };
     const wanted = MINIMUM_UNITS + choices.below(MORE_UNITS);
     while (units.length < wanted) {
-      const unit = this.drawFrom(context, this.body, own, false);
+      const classes = own && this.ownBody.length > 0 && oneIn(choices, 6) ? this.ownBody : this.body;
+      const unit = this.drawFrom(context, classes, own, false);
       if (unit !== undefined) addDefined(unit);
     }
     let approximation: Approximation | undefined;
@@ -129,6 +132,8 @@ function initialState(choices: Choices, mode: 64 | 32): InitialState {
   gpr[4] = BigInt(STACK_TOP - choices.below(16) * 8);
   const xmm = new BigUint64Array(32);
   for (let n = 0; n < registers * 2; n++) xmm[n] = packed(choices);
+  const ymmHigh = new BigUint64Array(32);
+  for (let n = 0; n < registers * 2; n++) ymmHigh[n] = packed(choices);
   const st = new BigUint64Array(16);
   const mayTrap = oneIn(choices, 12);
   for (let n = 0; n < 8; n++) [st[n * 2], st[n * 2 + 1]] = extended(choices);
@@ -140,6 +145,7 @@ function initialState(choices: Choices, mode: 64 | 32): InitialState {
     fpuStatus: (choices.below(8) << 11) | (choices.u32() & 0x4700),
     fpuTag: oneIn(choices, 4) ? choices.below(256) : 0xff,
     xmm,
+    ymmHigh,
     st,
     data: bytesOf(choices, DATA_WINDOW.length),
     stack: bytesOf(choices, STACK_WINDOW.length),

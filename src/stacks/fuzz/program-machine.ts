@@ -22,8 +22,9 @@ export class CountingDecoder extends Decoder {
   }
 }
 
-/** What XCR0 enables: the components that the program's state has. */
+/** What XCR0 enables: the components that the program's state has, x87, SSE and, where there is one, AVX. */
 const X87_AND_SSE = 3n;
+const AVX = 4n;
 
 interface Region {
   readonly start: number;
@@ -43,7 +44,9 @@ export class ProgramMachine {
 
   constructor(mode: 64 | 32, engine: EngineName, cpuid: CpuidModel, decoder?: Decoder) {
     this.mode = mode;
-    const xsave = cpuid.features.has('XSAVE') ? { setCr4: Cr4.OSXSAVE, xcr0: X87_AND_SSE } : {};
+    const xsave = cpuid.features.has('XSAVE')
+      ? { setCr4: Cr4.OSXSAVE, xcr0: cpuid.features.has('AVX') ? X87_AND_SSE | AVX : X87_AND_SSE }
+      : {};
     this.machine = new UserMachine(mode, engine, { cpuid, ...xsave, ...(decoder && { decoder }) });
     this.regions = USER_REGIONS.map((region) => this.mapped(region));
     this.code = this.regions.find(({ executable }) => executable) as Region;
@@ -56,11 +59,12 @@ export class ProgramMachine {
     if (typeof stop === 'string') return stop;
     const { state } = this.machine.processor;
     const words = new BigUint64Array(WORD.COUNT);
-    const copy = (field: 'gpr' | 'xmm' | 'st', at: number, count: number): void =>
+    const copy = (field: 'gpr' | 'xmm' | 'st' | 'ymmHigh', at: number, count: number): void =>
       words.set(state.u64.subarray(OFFSET[field] >> 3, (OFFSET[field] >> 3) + count), at);
     copy('gpr', WORD.GPR, 16);
     copy('xmm', WORD.XMM, 32);
     copy('st', WORD.ST, 16);
+    copy('ymmHigh', WORD.YMM, 32);
     // DEVIATION: INT1 is a trap (SDM 2A INT n), but silicon under a hypervisor was seen to leave RIP at it.
     words[WORD.RIP] = stop.kind === 'icebp' ? stop.rip - BigInt(stop.length) : stop.rip;
     words[WORD.RFLAGS] = state.get('rflags');
@@ -101,6 +105,7 @@ export class ProgramMachine {
     this.machine.enterUserMode();
     state.u64.set(initial.gpr, OFFSET.gpr >> 3);
     state.u64.set(initial.xmm, OFFSET.xmm >> 3);
+    state.u64.set(initial.ymmHigh, OFFSET.ymmHigh >> 3);
     state.u64.set(initial.st, OFFSET.st >> 3);
     state.set('rip', BigInt(CODE_START));
     state.set('rflags', BigInt(initial.rflags));

@@ -38,6 +38,8 @@ export interface InitialState {
   fpuStatus: number;
   fpuTag: number;
   readonly xmm: BigUint64Array;
+  /** Bits 255:128 of the vector registers. */
+  readonly ymmHigh: BigUint64Array;
   /** Physical registers: significand, then sign and exponent. */
   readonly st: BigUint64Array;
   readonly data: Uint8Array;

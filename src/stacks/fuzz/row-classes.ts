@@ -27,7 +27,7 @@ const LEAVING: ReadonlyMap<string, string> = new Map([
 ]);
 const APPROXIMATE: ReadonlyMap<string, Approximation> = new Map([
   ...[...words('F2XM1 FYL2X FPTAN FPATAN FYL2XP1 FSIN FCOS FSINCOS')].map((name) => [name, 'x87-transcendental'] as const),
-  ...[...words('RCPPS RCPSS RSQRTPS RSQRTSS')].map((name) => [name, 'estimate'] as const),
+  ...[...words('RCPPS RCPSS RSQRTPS RSQRTSS VRCPPS VRCPSS VRSQRTPS VRSQRTSS')].map((name) => [name, 'estimate'] as const),
   ...[...words('FPREM FPREM1')].map((name) => [name, 'partial-remainder'] as const),
 ]);
 
@@ -57,8 +57,13 @@ export function classifyRows(model: CpuidModel): readonly RowClass[] {
     const reason = reasonAgainst(row, model, definitions) ?? LEAVING.get(name);
     const approximation = APPROXIMATE.get(name);
     const place = reason !== undefined ? 'never' : ENDING.has(name) || approximation !== undefined ? 'last' : 'body';
-    return { row, place, approximation, host: !OWN.has(name), reason };
+    return { row, place, approximation, host: !OWN.has(name) && !ignoresW(row), reason };
   });
+}
+
+/** DEVIATION: VPINSRD and VPEXTRD with W in 32-bit code, which AMD's processors refuse; the decoder knows no makers and does as Intel's. */
+function ignoresW({ encoding, modes }: EncodedRow): boolean {
+  return encoding.vex && encoding.map === 3 && encoding.rexW === 2 && modes === 'legacy';
 }
 
 function reasonAgainst(row: EncodedRow, model: CpuidModel, definitions: ReadonlyMap<string, unknown>): string | undefined {

@@ -32,6 +32,7 @@ function simplerStates({ gpr, xmm, st }: InitialState): Simplification[] {
   const found: Simplification[] = [
     (state) => ({ ...state, data: new Uint8Array(state.data.length) }),
     (state) => ({ ...state, stack: new Uint8Array(state.stack.length) }),
+    (state) => ({ ...state, ymmHigh: new BigUint64Array(32) }),
     (state) => ({ ...state, rflags: 0x202 }),
     (state) => ({ ...state, mxcsr: 0x1f80 }),
     (state) => ({ ...state, fpuControl: 0x37f }),

@@ -7,7 +7,7 @@ import type { Decoder } from '../../x86/decode.ts';
 import type { Instruction } from '../../x86/instruction.ts';
 import { type EncodedRow, PrefixKind, Source } from '../../x86/opcode-row.ts';
 import { type Choices, oneIn, pick } from './choices.ts';
-import { type Addressing, encodeRow, type Fields, widthBits } from './encode-row.ts';
+import { type Addressing, append, encodeRow, type Fields, widthBits } from './encode-row.ts';
 import { flagEffects } from './flag-effects.ts';
 import { type Preparation, prepare } from './preparations.ts';
 import { DATA_WINDOW, STACK_TOP, type Unit } from './program.ts';
@@ -18,10 +18,12 @@ import { withX87 } from './x87-effects.ts';
 const RSP = 4;
 const ATTEMPTS = 40;
 const LOW_DATA = 0x8000;
+/** Where a gather's indices are put. */
+const INDICES = 0x22800;
 /** Places where an access faults, or comes close to it. */
 const EDGES: readonly number[] = [0x23ff0, 0x31ff0, 0x7ff0, 0x11ff0, 0, 0x12000, 0x40000, 0x1fffc];
 const NON_CANONICAL: readonly bigint[] = [0x8000_0000_0000n, 0x7fff_ffff_ffff_fff8n, 0xffff_7fff_ffff_fff0n];
-const MAY_BE_MISALIGNED = /^(MOVU|MOVDQU|LDDQU|PCMP.STR)/;
+const MAY_BE_MISALIGNED = /^(MOVU|MOVDQU|LDDQU|PCMP.STR|V(?!MOVA|MOVDQA|MOVNT))/;
 /** Register 16-byte operands of CMPXCHG16B and FXSAVE images need their alignment too. */
 const SIXTEEN_BYTES = 128;
 
@@ -82,10 +84,13 @@ function attemptUnit({ mode, choices, decoder }: UnitContext, row: EncodedRow, m
   else if (encoding.impliedMemory !== '' && oneIn(choices, 8) && mode === 64) addressSize = 32;
 
   const count = mode === 64 ? 16 : 8;
-  const registerCount = (registers: string): number => (registers === 'register' || registers === 'xmm' ? count : 8);
+  const gather = row.vectorIndex ? gatherRegisters(unit, memory) : undefined;
+  if (row.vectorIndex && gather === undefined) return undefined;
+  const registerCount = (registers: string): number => (registers === 'register' || registers === 'xmm' || registers === 'ymm' ? count : 8);
   const regClass = encoding.operands.find(({ source }) => source === Source.MODRM_REG)?.registers ?? 'register';
   const rmClass =
     encoding.operands.find(({ source }) => source === Source.MODRM_RM || source === Source.OPCODE_LOW)?.registers ?? 'register';
+  const scaled = gather && memory?.form === 'registers' ? { ...memory, scale: choices.below(4) } : memory;
   const fields: Fields = {
     mode,
     operandSize,
@@ -93,10 +98,11 @@ function attemptUnit({ mode, choices, decoder }: UnitContext, row: EncodedRow, m
     lock: row.lockable && memory !== undefined && oneIn(choices, 6),
     repeat: preparation.repeat ?? 0,
     segment: oneIn(choices, 24) && memory !== undefined ? pick(choices, [0x3e, 0x36, 0x26]) : 0,
-    memory,
-    reg: preparation.reg ?? drawSegment(row, choices) ?? choices.below(registerCount(regClass)),
+    memory: scaled,
+    ...(gather && { vectorIndex: gather.index }),
+    reg: gather?.destination ?? preparation.reg ?? drawSegment(row, choices) ?? choices.below(registerCount(regClass)),
     rm: preparation.rm ?? choices.below(registerCount(rmClass)),
-    vvvv: encoding.operands.some(({ source }) => source === Source.VEX_VVVV) ? choices.below(count) : 0,
+    vvvv: gather?.mask ?? (encoding.operands.some(({ source }) => source === Source.VEX_VVVV) ? choices.below(count) : 0),
     immediates: preparation.immediates ?? [integer(choices), integer(choices)],
     plainRex: oneIn(choices, 8),
   };
@@ -165,12 +171,12 @@ function drawAddress(choices: Choices, row: EncodedRow, width: number, addressSi
   const bytes = Math.max(width >> 3, 1);
   const low = addressSize === 16;
   const base = low ? LOW_DATA : DATA_WINDOW.start;
-  const aligned = width === SIXTEEN_BYTES && !MAY_BE_MISALIGNED.test(row.mnemonic) && !(wild && oneIn(choices, 4));
+  const aligned = width >= SIXTEEN_BYTES && !MAY_BE_MISALIGNED.test(row.mnemonic) && !(wild && oneIn(choices, 4));
   let address: number;
   if (wild && oneIn(choices, 3) && !low) address = pick(choices, EDGES) + choices.below(32);
   else if (oneIn(choices, 6) && !low) address = 0x21000 - choices.below(bytes + 1);
   else address = base + choices.below(DATA_WINDOW.length - 64);
-  return aligned ? address & ~15 : address;
+  return aligned ? address & -bytes : address;
 }
 
 function storeContents(unit: UnitBuilder, address: number, { contents = [] }: Preparation): void {
@@ -233,6 +239,31 @@ function wordAddressing(unit: UnitBuilder, address: number): Addressing {
       break;
   }
   return { form: 'word', rm: 6, mod: 0, displacement: address };
+}
+
+/**
+ * Registers of a gather, all different, with small indices in the index register: loaded from memory that holds eight
+ * doublewords or four quadwords. Undefined when the address is no base register and displacement.
+ */
+function gatherRegisters(
+  unit: UnitBuilder,
+  memory: Addressing | undefined,
+): { destination: number; mask: number; index: number } | undefined {
+  if (memory?.form !== 'registers' || memory.index >= 0) return undefined;
+  const { choices } = unit;
+  const first = choices.below(8);
+  // Pairs of doublewords that are right as indices of 32 and of 64 bits.
+  for (let n = 0; n < 4; n++) {
+    const value = choices.below(16) - 4;
+    unit.store(INDICES + n * 8, value);
+    unit.store(INDICES + n * 8 + 4, value < 0 ? -1 : 0);
+  }
+  const index = (first + 1) % 8;
+  // VMOVDQU ymm, m256.
+  const load = unit.mode === 64 ? [0xc5, 0xfe, 0x6f, (index << 3) | 4, 0x25] : [0xc5, 0xfe, 0x6f, (index << 3) | 5];
+  append(load, BigInt(INDICES), 32);
+  unit.raw(...load);
+  return { destination: first, mask: (first + 2) % 8, index };
 }
 
 /** Segment registers that may be loaded or stored, control registers that exist. */

@@ -7,11 +7,11 @@ import { layOut, type Program } from '../../../src/stacks/fuzz/program.ts';
 import { ProgramMachine } from '../../../src/stacks/fuzz/program-machine.ts';
 import { shrinkProgram } from '../../../src/stacks/fuzz/shrink.ts';
 import { OPCODE_ROWS } from '../../../src/x86/opcode-table.ts';
-import { ZEN3 } from '../../../src/cpu/cpuid/models.ts';
+import { FUZZ_MODEL } from '../../../src/stacks/fuzz/model.ts';
 
 /** An oracle that is one of our engines, with something changed in each answer. */
 function altered(change: (state: FinalState, request: Request) => FinalState): Oracle {
-  const machines = { 64: new ProgramMachine(64, 'interpreter', ZEN3), 32: new ProgramMachine(32, 'interpreter', ZEN3) };
+  const machines = { 64: new ProgramMachine(64, 'interpreter', FUZZ_MODEL), 32: new ProgramMachine(32, 'interpreter', FUZZ_MODEL) };
   return {
     run: async (requests) =>
       requests.map((request) => {

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { HostProcessor, hostProcessorMissing } from '../../../src/cli/host-processor.ts';
-import { ZEN3 } from '../../../src/cpu/cpuid/models.ts';
+import { FUZZ_MODEL } from '../../../src/stacks/fuzz/model.ts';
 import { Campaign } from '../../../src/stacks/fuzz/campaign.ts';
 import { SeededChoices, TapeChoices } from '../../../src/stacks/fuzz/choices.ts';
 import { programListing } from '../../../src/stacks/fuzz/listing.ts';
@@ -40,10 +40,10 @@ describe('generated programs', () => {
   });
 
   it('are the same for the same seed and number', () => {
-    expect(drawn(7, 1).map((program) => programListing(program, ZEN3))).toEqual(
-      drawn(7, 1).map((program) => programListing(program, ZEN3)),
+    expect(drawn(7, 1).map((program) => programListing(program, FUZZ_MODEL))).toEqual(
+      drawn(7, 1).map((program) => programListing(program, FUZZ_MODEL)),
     );
-    expect(programListing(drawn(7, 1)[0]!, ZEN3)).not.toEqual(programListing(drawn(8, 1)[0]!, ZEN3));
+    expect(programListing(drawn(7, 1)[0]!, FUZZ_MODEL)).not.toEqual(programListing(drawn(8, 1)[0]!, FUZZ_MODEL));
   });
 
   it('end alike on both engines, every register and byte', { timeout: 120_000 }, async () => {
@@ -51,7 +51,7 @@ describe('generated programs', () => {
       fc.asyncProperty(tape, async (numbers) => {
         const program = engines.generator.next(new TapeChoices(numbers));
         const [failure] = await engines.compare([program]);
-        if (failure !== undefined) throw new Error([failure.between, ...failure.lines, ...programListing(program, ZEN3)].join('\n'));
+        if (failure !== undefined) throw new Error([failure.between, ...failure.lines, ...programListing(program, FUZZ_MODEL)].join('\n'));
       }),
       { numRuns: PROGRAMS },
     );
@@ -63,7 +63,7 @@ describe('generated programs', () => {
       fc.asyncProperty(tape, async (numbers) => {
         const program = campaign.generator.next(new TapeChoices(numbers));
         const [failure] = await campaign.compare([program]);
-        if (failure !== undefined) throw new Error([failure.between, ...failure.lines, ...programListing(program, ZEN3)].join('\n'));
+        if (failure !== undefined) throw new Error([failure.between, ...failure.lines, ...programListing(program, FUZZ_MODEL)].join('\n'));
       }),
       { numRuns: PROGRAMS },
     );
