@@ -9,14 +9,17 @@
  *    `mayHaveHappened`, the set may have been done or may still be: read, look for your own mark in the value, and
  *    repeat the same set with the same `expected` if nothing has changed; only one of the two can succeed.
  * 4. Values are at most {@link maxValueBytes} long. There is no delete: who needs one writes a value that says so.
- * 5. Names obey the rules of object keys, and are listed in the same order.
+ * 5. Names obey the rules of object keys, but may be {@link maxNameBytes} long, and are listed in the same order.
  */
 
-import type { CallOptions } from '../object-store.ts';
+import { type CallOptions, StoreError } from '../object-store.ts';
 
 export const absentVersion = '';
 /** ZooKeeper's jute.maxbuffer is 1 MiB by default, etcd's request limit 1.5 MiB. */
 export const maxValueBytes = 1_000_000;
+
+/** A key, and what its user puts around it. */
+export const maxNameBytes = 1200;
 
 export interface RegisterState {
   /** Opaque. */
@@ -47,4 +50,16 @@ export interface CommitRegister {
   /** Names that were ever written, each with a state that was current at some moment of the call. */
   list(options?: RegisterListOptions): Promise<RegisterListing>;
   close(): Promise<void>;
+}
+
+/** @throws {StoreError} INVALID_KEY */
+export function checkName(name: string): void {
+  const right = name.length > 0 && name.isWellFormed() && !name.includes('\0') && new TextEncoder().encode(name).length <= maxNameBytes;
+  if (!right) throw new StoreError('INVALID_KEY', `register name ${JSON.stringify(name.slice(0, 60))} is not allowed`);
+}
+
+/** @throws {StoreError} TOO_LARGE */
+export function checkValue(value: Uint8Array): void {
+  if (value.length > maxValueBytes)
+    throw new StoreError('TOO_LARGE', `register value of ${value.length} bytes, more than ${maxValueBytes}`);
 }

@@ -1,10 +1,11 @@
 /** Registers in memory: the reference for the contract of commit-register.ts. */
 
-import { checkKey, checkLimit, checkSignal, compareKeys, type CallOptions, StoreError } from '../object-store.ts';
+import { checkLimit, checkSignal, compareKeys, type CallOptions, StoreError } from '../object-store.ts';
 import {
   absentVersion,
+  checkName,
+  checkValue,
   type CommitRegister,
-  maxValueBytes,
   type RegisterListing,
   type RegisterListOptions,
   type RegisterState,
@@ -19,13 +20,13 @@ export class MemoryRegister implements CommitRegister {
 
   async read(name: string, options: CallOptions = {}): Promise<RegisterState> {
     this.#check(options);
-    checkKey(name);
+    checkName(name);
     return this.#current(name);
   }
 
   async set(name: string, expected: string, value: Uint8Array, options: CallOptions = {}): Promise<SetResult> {
     this.#check(options);
-    checkKey(name);
+    checkName(name);
     checkValue(value);
     const current = this.#current(name);
     if (current.version !== expected) return { done: false, current };
@@ -56,10 +57,4 @@ export class MemoryRegister implements CommitRegister {
     checkSignal(options.signal);
     if (this.#closed) throw new StoreError('UNAVAILABLE', 'register: closed');
   }
-}
-
-/** @throws {StoreError} TOO_LARGE */
-export function checkValue(value: Uint8Array): void {
-  if (value.length > maxValueBytes)
-    throw new StoreError('TOO_LARGE', `register value of ${value.length} bytes, more than ${maxValueBytes}`);
 }
