@@ -66,9 +66,13 @@ function distinctRegisters(operands: readonly Operand[]): boolean {
   return new Set(registers).size === registers.length;
 }
 
+/** MOV from and to control registers: with CR8_LEGACY, LOCK before CR0 names CR8 (APM 3 MOV CRn). */
+const CONTROL_MOVES: ReadonlySet<number> = new Set([opcodeKey(false, 1, 0x20), opcodeKey(false, 1, 0x22)]);
+
 /** Decoder for one set of CPUID features. Its fields are the cursor of the instruction at hand. */
 export class Decoder {
   private readonly index: OpcodeIndex;
+  private readonly hasLegacyCr8: boolean;
 
   private bytes: Uint8Array = new Uint8Array(0);
   private start = 0;
@@ -92,6 +96,7 @@ export class Decoder {
 
   // What follows the opcode.
   private opcode = 0;
+  private namesCr8 = false;
   private modrm = 0;
   private memory: MemoryOperand | undefined = undefined;
   private operandSize: 16 | 32 | 64 = 32;
@@ -100,6 +105,7 @@ export class Decoder {
 
   constructor(features: ReadonlySet<string>) {
     this.index = new OpcodeIndex(features);
+    this.hasLegacyCr8 = features.has('CR8_LEGACY');
   }
 
   /** Decodes the instruction at `bytes[offset]`, of which `available` bytes (more than 15 do no harm) may be read. */
@@ -214,7 +220,9 @@ export class Decoder {
     const candidates = this.index.candidates(this.mode, key);
     const prefixKind = this.prefixKind === PrefixKind.NONE && this.operandSizePrefix ? PrefixKind.P66 : this.prefixKind;
     if ((candidates.prefixes & prefixKind) === 0) return 'undefined';
-    if (lock && !candidates.lockable) return 'undefined';
+    this.namesCr8 = lock && this.hasLegacyCr8 && CONTROL_MOVES.has(key);
+    const refusesLock = lock && !this.namesCr8;
+    if (refusesLock && !candidates.lockable) return 'undefined';
 
     let rows = candidates.rows;
     if (candidates.hasModrm) {
@@ -228,7 +236,7 @@ export class Decoder {
     const row = this.select(rows, prefixKind);
     if (row === undefined) return 'undefined';
     const encoding = row.encoding;
-    if (lock && (!row.lockable || this.modrm >= 0xc0)) return 'undefined';
+    if (refusesLock && (!row.lockable || this.modrm >= 0xc0)) return 'undefined';
     // A VEX.vvvv that names no operand must be 1111b (SDM 2A §2.3.5.6).
     if (encoding.vex && this.vvvvNamed && !encoding.operands.some(({ source }) => source === Source.VEX_VVVV)) return 'undefined';
 
@@ -418,6 +426,7 @@ export class Decoder {
         if (low > 5 || (low === Segment.CS && row?.access[0] === 'w' && row.operands[0] === 'Sreg')) return 'undefined';
         return SEGMENT_REGISTERS[low] as Operand;
       case 'control':
+        if (this.namesCr8) return extended === 0 ? (controlRegisters(this.operandSize)[8] as Operand) : 'undefined';
         if (extended === 1 || (extended > 4 && extended !== 8)) return 'undefined';
         return controlRegisters(this.operandSize)[extended] as Operand;
       case 'debug':

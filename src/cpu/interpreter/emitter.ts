@@ -12,6 +12,7 @@
 import type { Operand } from '../../x86/instruction.ts';
 import { NO_REGISTER, Segment } from '../../x86/instruction.ts';
 import type { FunctionBody } from '../../wasm/function-body.ts';
+import { MISALIGNED_MASK, obeysMisalignedMode } from '../misaligned-mode.ts';
 import type { Algebra, Facts, FlagOperation, SegmentReference, VectorWord, Width } from '../algebra.ts';
 import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
 import { type FieldName, LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
@@ -252,7 +253,7 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     if (operand.kind !== 'memory') return words.map((word) => this.readXmm(operand, word));
     const size = words.length * 8;
     const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address, size);
+    if (aligned) this.checkAligned(address, size, obeysMisalignedMode(this.i));
     const at = this.address('operand', address, size, false);
     return words.map((word) => {
       this.body.local_get(at);
@@ -267,7 +268,7 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     }
     const size = words.length * 8;
     const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address, size);
+    if (aligned) this.checkAligned(address, size, false);
     const at = this.address('operand', address, size, true);
     for (const [n, word] of words.entries()) {
       this.body.local_get(at);
@@ -276,9 +277,14 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     }
     this.commit(at);
   }
-  private checkAligned(offset: Word, size: number): void {
+  /** `unlessMasked`: MXCSR.MM, looked at when the operand is not aligned, lets it pass. */
+  private checkAligned(offset: Word, size: number, unlessMasked: boolean): void {
     const linear = this.add(offset, this.segmentBase('operand'));
-    this.when(this.ne(this.and(linear, this.constant(size - 1)), this.constant(0)), () => this.fault(GENERAL_PROTECTION, 0));
+    const refuse = (): void => this.fault(GENERAL_PROTECTION, 0);
+    this.when(this.ne(this.and(linear, this.constant(size - 1)), this.constant(0)), () => {
+      if (!unlessMasked) refuse();
+      else this.when(this.eq(this.and(this.field('mxcsr'), this.constant(MISALIGNED_MASK)), this.constant(0)), refuse);
+    });
   }
 
   // --- memory ---------------------------------------------------------------------------------------------------

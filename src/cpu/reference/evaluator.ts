@@ -8,6 +8,7 @@ import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../
 import { BINARY32, BINARY64 } from '../float/binary-format.ts';
 import { fromInteger, toInteger } from '../float/conversion.ts';
 import { HOST_FUNCTIONS } from '../host-functions.ts';
+import { MISALIGNED_MASK, obeysMisalignedMode } from '../misaligned-mode.ts';
 import type { Processor } from '../processor.ts';
 import { type FieldName, OFFSET } from '../state.ts';
 import type { Subroutine } from '../subroutine.ts';
@@ -318,7 +319,8 @@ export class Evaluator implements Algebra<bigint, boolean> {
     if (operand.kind !== 'memory') return words.map((word) => this.readXmm(operand, word));
     const size = words.length * 8;
     const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address, size);
+    const passes = obeysMisalignedMode(this.instruction) && (this.field('mxcsr') & MISALIGNED_MASK) !== 0n;
+    if (aligned && !passes) this.checkAligned(address, size);
     const at = this.guard(this.memory.loadAddress(this.linear('operand', address, size, false), size, this.onStack()));
     return words.map((word) => this.memory.read(at + word * 8, 8));
   }
