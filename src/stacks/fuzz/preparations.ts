@@ -262,9 +262,11 @@ function division(unit: UnitBuilder, { mnemonic, width }: Shape): Preparation {
 function strings(unit: UnitBuilder, { mnemonic, wild }: Shape): Preparation {
   const { choices } = unit;
   const repeated = oneIn(choices, 2);
-  const place = (): number => (wild && oneIn(choices, 3) ? pick(choices, [0x23fe0, 0x20010, 0x31ff0]) : 0x20f40) + choices.below(0x180);
-  unit.load(RSI, place());
-  unit.load(RDI, place());
+  // One side at most comes to where nothing is: which of two faults is seen differs from form to form.
+  const astray = wild ? choices.below(4) : 0;
+  const place = (side: number): number => (astray === side ? pick(choices, [0x23fe0, 0x20010, 0x31ff0]) : 0x20f40) + choices.below(0x180);
+  unit.load(RSI, place(1));
+  unit.load(RDI, place(2));
   if (mnemonic === 'INS' || mnemonic === 'OUTS') unit.load(RCX, 1 + choices.below(4));
   else if (repeated) unit.load(RCX, wild && oneIn(choices, 2) ? 2000 : choices.below(24));
   return { repeat: repeated ? pick(choices, [0xf3, 0xf3, 0xf2]) : 0 };
