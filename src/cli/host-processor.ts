@@ -1,14 +1,16 @@
 /**
  * The processor of the host as an oracle: builds guests/native-oracle/oracle.c with the host's gcc in a scratch folder and
- * talks to it over pipes, in batches. Only where the host is Linux on x86-64.
+ * talks to it over pipes, in batches. Only where the host is Linux on x86-64, on a processor of the maker of the programs'
+ * model with all that they use.
  * The layout of requests and answers is explained in oracle.c.
  */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigError } from '../base/errors.ts';
+import { FUZZ_MODEL } from '../stacks/fuzz/model.ts';
 import { type FinalState, WORD } from '../stacks/fuzz/final-state.ts';
 import { CODE_BYTES, DATA_WINDOW, type InitialState, STACK_WINDOW } from '../stacks/fuzz/program.ts';
 
@@ -32,6 +34,26 @@ export interface HostRequest {
   readonly initial: InitialState;
 }
 
+/** Words of Linux's list of flags that say whether the host has what programs use, where it is not every 64-bit processor. */
+const FLAGS = `pni ssse3 sse4_1 sse4_2 sse4a popcnt abm movbe bmi1 bmi2 adx aes pclmulqdq sha_ni avx avx2 fma f16c fsgsbase rdtscp
+  clflushopt clwb cx16 misalignsse`;
+
+/** Makers differ in what they leave open, and the programs' model is one of AMD's. */
+function hostDiffers(): string | undefined {
+  let text: string;
+  try {
+    text = readFileSync('/proc/cpuinfo', 'utf8');
+  } catch {
+    return 'the host does not tell its processor';
+  }
+  const field = (name: string): string => new RegExp(`^${name}\\s*: (.*)$`, 'm').exec(text)?.[1] ?? '';
+  const vendor = field('vendor_id');
+  if (vendor !== FUZZ_MODEL.vendor) return `the host's processor is of ${vendor}, the programs' of ${FUZZ_MODEL.vendor}`;
+  const flags = new Set(field('flags').split(' '));
+  const absent = FLAGS.split(/\s+/).filter((flag) => !flags.has(flag));
+  return absent.length === 0 ? undefined : `the host's processor is without ${absent.join(', ')}`;
+}
+
 /** Why the host cannot be one, or undefined. */
 export function hostProcessorMissing(): string | undefined {
   if (process.platform !== 'linux' || process.arch !== 'x64') return `the host is ${process.platform} on ${process.arch}`;
@@ -40,7 +62,7 @@ export function hostProcessorMissing(): string | undefined {
   } catch {
     return 'there is no gcc';
   }
-  return undefined;
+  return hostDiffers();
 }
 
 export class HostProcessor {
