@@ -834,7 +834,60 @@ test_virtual8086:
   CHECK v86-port-not-in-bitmap-whatever-IOPL, result, $FAULTC(GP,0)
   VIRTUAL v_segments, VM|IOPL3|2
   CHECK v86-mov-segment, got+GOT_EAX, $0x89abcdef
-  EXPECT_USER iret-to-v86-at-CPL3-ignores-VM, NONE, "pushl $(VM|2); pushl $UCS; pushl $1f", "iretl; 1:"
+  movl $1, %eax
+  cpuid
+  testl $2, %edx
+  jz 1f
+  call test_virtual_interrupts
+1: EXPECT_USER iret-to-v86-at-CPL3-ignores-VM, NONE, "pushl $(VM|2); pushl $UCS; pushl $1f", "iretl; 1:"
+  ret
+
+/* VME and PVI: VIF stands for IF. INT of DONE leaves as #GP, for its bit in the redirection bitmap is set. */
+VIF = 0x80000
+VIP = 0x100000
+RF = 0x10000
+test_virtual_interrupts:
+  movl $1, %eax
+  movl %eax, %cr4
+  VIRTUAL v_cli, VM|VIF|2
+  CHECK vme-cli, result, $FAULTC(GP,0)
+  CHECK vme-cli-clears-VIF, got+GOT_EFLAGS, $(VM|RF|2)
+  VIRTUAL v_sti, VM|2
+  CHECK vme-sti-sets-VIF, got+GOT_EFLAGS, $(VM|VIF|RF|2)
+  VIRTUAL v_sti, VM|VIP|2
+  CHECK vme-sti-with-VIP, got+GOT_EIP, $(v_sti-low_code)
+  VIRTUAL v_pushf, VM|VIF|2
+  movzwl got+GOT_EAX, %eax
+  CHECK vme-pushf-shows-VIF, %eax, $0x3202
+  VIRTUAL v_pushfl, VM|VIF|2
+  CHECK vme-pushfl, got+GOT_EIP, $(v_pushfl-low_code)
+  VIRTUAL v_popf, VM|VIF|2
+  CHECK vme-popf-clears-VIF, got+GOT_EFLAGS, $(VM|RF|2)
+  movw $(v_handler-low_code), 0x60*4
+  movw $(LOW>>4), 0x60*4+2
+  VIRTUAL v_int, VM|VIF|2
+  movzwl got+GOT_EAX, %eax
+  CHECK vme-int-saves-VIF-as-IF, %eax, $0x3202
+  CHECK vme-int-clears-VIF, got+GOT_EBX, $0x3002
+  CHECK vme-iret-sets-VIF, got+GOT_EFLAGS, $(VM|VIF|RF|2)
+  movl $2, %eax
+  movl %eax, %cr4
+  movl $(VIF|2), user_flags
+  UNTIL_FAULT 1f
+  ENTER_USER 2f
+2: cli
+  int $DONE
+1: CHECK pvi-cli-clears-VIF, got+GOT_EFLAGS, $2
+  movl $(VIP|2), user_flags
+  EXPECT_USER pvi-sti-with-VIP, FAULTC(GP,0), "", "sti"
+  movl $2, user_flags
+  FRAME KCS, 1f /* POPF would leave VIF */
+  iretl
+1: pushfl
+  popl %eax
+  CHECK iret-at-CPL0-loads-VIF, %eax, $2
+  xorl %eax, %eax
+  movl %eax, %cr4
   ret
 
 /* 16-bit code that runs at LOW, in virtual-8086 mode and in real mode. */
@@ -846,6 +899,21 @@ v_load:
 v_cli:
   cli
   int $DONE
+v_sti:
+  sti
+  int $DONE
+v_pushfl:
+  pushfl
+v_int:
+  movl $0, %ebx
+  int $0x60
+  int $DONE
+v_handler: /* flags as saved, and as they are */
+  movw %sp, %bp
+  movw 4(%bp), %ax
+  pushf
+  popw %bx
+  iretw
 v_pushf:
   pushf
   popw %ax
@@ -1516,6 +1584,9 @@ tss_main: /* ESP0, SS0, ESP1, SS1; the map of ports behind it */
   .long 0, inner_stack_top, KDS, ring1_stack_top, DATA1|1
   .fill 20, 4, 0
   .word 0, port_map-tss_main
+  .fill 12, 1, 0xff /* redirection of INT n: 0x60 stays in virtual-8086 mode */
+  .byte 0xfe
+  .fill 19, 1, 0xff
 port_map:
   .fill 16, 1, 0xff
   .byte 0xfe /* port 0x80 */

@@ -27,19 +27,20 @@ import {
   setVirtual8086Segment,
 } from '../mmu/segmentation.ts';
 import { IMPLICIT, readLinear } from '../mmu/system-access.ts';
-import { inProtectedMode, inVirtual8086Mode, updateMode } from '../mode.ts';
+import { inProtectedMode, updateMode } from '../mode.ts';
 import type { Processor } from '../processor.ts';
-import { ioPrivilegeLevel, writeFlagsMasked } from '../system/flags.ts';
+import { writeFlagsMasked } from '../system/flags.ts';
 import { resync } from '../system/operand.ts';
 import { peekStack, setStackPointer } from '../system/stack.ts';
 import { switchTaskByInstruction } from '../system/task-switch.ts';
+import { interruptFlagOf, popVirtualFlags } from '../system/virtual-interrupts.ts';
 
 export function interruptReturn(processor: Processor, operandSize: 16 | 32 | 64): Status {
   const { state } = processor;
   const bytes = operandSize / 8;
   if (!inProtectedMode(state)) {
-    const sensitive = inVirtual8086Mode(state) && ioPrivilegeLevel(processor) !== 3;
-    return sensitive ? processor.faultWithCode(Vector.GP, 0) : realModeReturn(processor, bytes, operandSize);
+    const refused = interruptFlagOf(processor, operandSize) === 'refused';
+    return refused ? processor.faultWithCode(Vector.GP, 0) : realModeReturn(processor, bytes, operandSize);
   }
   if ((state.get32('rflags') & Flag.NT) !== 0) {
     return state.get32('longMode') !== 0 ? processor.faultWithCode(Vector.GP, 0) : taskReturn(processor);
@@ -79,7 +80,7 @@ export function interruptReturn(processor: Processor, operandSize: 16 | 32 | 64)
   }
 
   // Committed: flags by the old privilege, then the new one.
-  writeFlagsMasked(processor, flags, operandSize, Flag.RF);
+  writeFlagsMasked(processor, flags, operandSize, cpl === 0 ? Flag.RF | Flag.VIF | Flag.VIP : Flag.RF);
   commitReturn(processor, selector, newCpl, descriptor, rip, stack, bytes * 3);
   state.set32('nmiBlocked', 0);
   return resync(processor);
@@ -216,10 +217,12 @@ function realModeReturn(processor: Processor, bytes: number, operandSize: 16 | 3
   const flags = cs === undefined ? undefined : peekStack(processor, 2, bytes);
   if (rip === undefined || cs === undefined || flags === undefined) return Status.FAULT;
   if (rip > 0xffffn) return processor.faultWithCode(Vector.GP, 0);
+  const virtual = interruptFlagOf(processor, operandSize) === 'VIF';
+  if (virtual && !popVirtualFlags(processor, flags)) return Status.FAULT;
   setStackPointer(processor, state.get('gpr', Register.RSP) + BigInt(bytes * 3), state.get('stackMask'));
   loadSegmentRealMode(processor, Segment.CS, Number(cs & 0xffffn));
   state.set('rip', rip);
-  writeFlagsMasked(processor, flags, operandSize, Flag.RF);
+  if (!virtual) writeFlagsMasked(processor, flags, operandSize, Flag.RF);
   state.set32('nmiBlocked', 0);
   updateMode(processor);
   return resync(processor);

@@ -10,6 +10,11 @@ import { push, setStackPointer } from './stack.ts';
 
 const VM = 0x2_0000n;
 const IOPL = 0x3000n;
+const IF = 0x200n;
+const VIF = 0x8_0000n;
+/** VIF is bit 19, IF bit 9. */
+const VIF_TO_IF = 10;
+const CR4_VME = 1;
 const GENERAL_PROTECTION = 13;
 const RAX = 0;
 const RDX = 2;
@@ -196,14 +201,22 @@ export const dataTransfer: Family = (define) => {
     k.setRegister(RBP, width, value);
   });
   define('PUSHF PUSHFD PUSHFQ', (k, i) => {
+    const flags = k.readFlags();
+    let image = k.and(flags, k.constant(0xfcffffn)); // RF and VM read as zero
     if (i.mode !== 64) {
-      // Virtual-8086 mode with IOPL below 3: for the monitor (SDM 3A §20.2.7).
-      const sensitive = k.and(k.readFlags(), k.constant(VM | IOPL));
-      const low = k.ltU(sensitive, k.constant(VM | IOPL));
-      k.when(k.both(k.ne(k.and(sensitive, k.constant(VM)), k.constant(0)), low), () => k.fault(GENERAL_PROTECTION, 0));
+      // Virtual-8086 mode with IOPL below 3: for the monitor, but with VME 16 bits show VIF as IF, and IOPL 3
+      // (SDM 3A §20.2.7, §20.3.3).
+      const none = k.constant(0);
+      const inside = k.ne(k.and(flags, k.constant(VM)), none);
+      const sensitive = k.both(inside, k.ltU(k.and(flags, k.constant(IOPL)), k.constant(IOPL)));
+      const vme = k.ne(k.and(k.field('cr4'), k.constant(CR4_VME)), none);
+      const refused = i.operandSize === 16 ? k.both(sensitive, k.negate(vme)) : sensitive;
+      k.when(refused, () => k.fault(GENERAL_PROTECTION, 0));
+      const virtual = k.shr(k.and(flags, k.constant(VIF)), k.constant(VIF_TO_IF));
+      const shown = k.or(k.or(k.and(flags, k.constant(~IF & 0xffffn)), k.constant(IOPL)), virtual);
+      image = k.select(sensitive, shown, image);
     }
-    // RF and VM read as zero.
-    push(k, i.operandSize, k.zext(i.operandSize, k.and(k.readFlags(), k.constant(0xfcffffn))));
+    push(k, i.operandSize, k.zext(i.operandSize, image));
   });
 
   // Conversions of the accumulator.

@@ -13,17 +13,28 @@ import type { Processor } from '../processor.ts';
 import { ioPrivilegeLevel, writeFlags } from './flags.ts';
 import { type Handler, operandOf, readMemory, readOperand, resync } from './operand.ts';
 import { peekStack, setStackPointer } from './stack.ts';
+import { interruptFlagOf, isRedirected, maskUsesVif, popVirtualFlags, setVif, virtualInterrupt } from './virtual-interrupts.ts';
 
-/** In virtual-8086 mode INT n, IRET, PUSHF and POPF, like CLI and STI, are for IOPL 3 only (SDM 3A §20.2.7). */
-function isSensitive(processor: Processor): boolean {
-  return inVirtual8086Mode(processor.state) && ioPrivilegeLevel(processor) !== 3;
+/**
+ * INT n of virtual-8086 code, which like IRET, PUSHF, POPF, CLI and STI there is for IOPL 3 only, unless VME lets it stay
+ * inside (SDM 3A §20.2.7). Undefined: it goes through the IDT.
+ */
+function withinVirtual8086(processor: Processor, vector: number): Status | undefined {
+  const stays = isRedirected(processor, vector);
+  if (stays === undefined) return Status.FAULT;
+  if (stays) return virtualInterrupt(processor, vector);
+  return ioPrivilegeLevel(processor) === 3 ? undefined : processor.faultWithCode(Vector.GP, 0);
 }
 
 /** The instruction is complete; the run loop delivers the event, which checks the gate's DPL. */
 function software(vectorOf: (immediate: bigint) => number, kind: 'INT n' | 'INT3' | 'INT1'): Handler {
   return (processor, instruction) => {
-    if (kind === 'INT n' && isSensitive(processor)) return processor.faultWithCode(Vector.GP, 0);
-    recordTrap(processor, vectorOf(instruction.immediate), instruction.length, kind === 'INT1');
+    const vector = vectorOf(instruction.immediate);
+    if (kind === 'INT n' && inVirtual8086Mode(processor.state)) {
+      const status = withinVirtual8086(processor, vector);
+      if (status !== undefined) return status;
+    }
+    recordTrap(processor, vector, instruction.length, kind === 'INT1');
     return Status.TRAP;
   };
 }
@@ -53,7 +64,11 @@ const iret: Handler = (processor, instruction) => {
 
 const cli: Handler = (processor) => {
   const { state } = processor;
-  if (state.get32('cpl') > ioPrivilegeLevel(processor)) return processor.faultWithCode(Vector.GP, 0);
+  if (state.get32('cpl') > ioPrivilegeLevel(processor)) {
+    if (!maskUsesVif(processor)) return processor.faultWithCode(Vector.GP, 0);
+    setVif(processor, false);
+    return Status.CONTINUE;
+  }
   state.set('rflags', state.get('rflags') & ~BigInt(Flag.IF));
   return Status.CONTINUE;
 };
@@ -61,8 +76,13 @@ const cli: Handler = (processor) => {
 /** Interrupts wait for one more instruction, when they were masked before. */
 const sti: Handler = (processor) => {
   const { state } = processor;
-  if (state.get32('cpl') > ioPrivilegeLevel(processor)) return processor.faultWithCode(Vector.GP, 0);
   const flags = state.get('rflags');
+  if (state.get32('cpl') > ioPrivilegeLevel(processor)) {
+    const interruptWaits = (flags & BigInt(Flag.VIP)) !== 0n;
+    if (!maskUsesVif(processor) || interruptWaits) return processor.faultWithCode(Vector.GP, 0);
+    setVif(processor, true);
+    return Status.CONTINUE;
+  }
   if ((flags & BigInt(Flag.IF)) !== 0n) return Status.CONTINUE;
   state.set('rflags', flags | BigInt(Flag.IF));
   state.set32('interruptShadow', 1);
@@ -71,10 +91,16 @@ const sti: Handler = (processor) => {
 
 const popf: Handler = (processor, instruction) => {
   const { state } = processor;
-  if (isSensitive(processor)) return processor.faultWithCode(Vector.GP, 0);
   const bytes = instruction.operandSize / 8;
+  const flag = interruptFlagOf(processor, instruction.operandSize);
+  if (flag === 'refused') return processor.faultWithCode(Vector.GP, 0);
   const flags = peekStack(processor, 0, bytes);
   if (flags === undefined) return Status.FAULT;
+  if (flag === 'VIF') {
+    if (!popVirtualFlags(processor, flags)) return Status.FAULT;
+    setStackPointer(processor, state.get('gpr', Register.RSP) + BigInt(bytes), state.get('stackMask'));
+    return Status.CONTINUE;
+  }
   setStackPointer(processor, state.get('gpr', Register.RSP) + BigInt(bytes), state.get('stackMask'));
   writeFlags(processor, flags, instruction.operandSize);
   return Status.CONTINUE;
