@@ -5,6 +5,8 @@
 import type { Choices } from './choices.ts';
 import { oneIn, pick } from './choices.ts';
 
+const Mxcsr = { DAZ: 0x40, FZ: 0x8000, MM: 0x2_0000 } as const;
+
 const INTEGERS: readonly bigint[] = [
   ...[0n, 1n, 2n, 3n, 7n, 8n, 9n, 15n, 16n, 31n, 32n, 33n, 63n, 64n, 65n, 0x7fn, 0x80n, 0x81n, 0xffn, 0x100n],
   ...[0x7fffn, 0x8000n, 0xffffn, 0x1_0000n, 0x7fff_ffffn, 0x8000_0000n, 0xffff_ffffn, 0x1_0000_0000n],
@@ -97,10 +99,11 @@ export function extended(choices: Choices): [significand: bigint, signExponent: 
   }
 }
 
-/** MXCSR with all exceptions masked, or one in eight times not. */
+/** MXCSR with all exceptions masked, or not; sometimes in AMD's misaligned mode. */
 export function mxcsr(choices: Choices, mayTrap: boolean): number {
   const masks = mayTrap ? choices.below(64) << 7 : 0x1f80;
-  return masks | (choices.below(4) << 13) | (oneIn(choices, 4) ? 0x40 : 0) | (oneIn(choices, 4) ? 0x8000 : 0) | choices.below(64);
+  const modes = (oneIn(choices, 8) ? Mxcsr.MM : 0) | (oneIn(choices, 4) ? Mxcsr.DAZ : 0) | (oneIn(choices, 4) ? Mxcsr.FZ : 0);
+  return masks | modes | (choices.below(4) << 13) | choices.below(64);
 }
 
 /** x87 control word, as {@link mxcsr}. */
