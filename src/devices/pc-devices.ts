@@ -7,6 +7,8 @@
  *   0x3F8..0x3FF   serial port, IRQ 4                               0xCF8 0xCFC       PCI configuration
  *   0x600..0x60B   ACPI: PM1 event and control, timer, IRQ 9        0xF4              debug exit: a write ends the run
  *   0xFEC00000     I/O APIC                                         0xFEE00000        local APIC of who asks
+ *   where the guest puts them: registers of virtio devices on PCI, slots 2 to 31, pins 16 to 19 of the I/O APIC
+ *   (DEVIATION: PCI interrupts do not reach the 8259s)
  * An interrupt line goes to the 8259s and to the I/O APIC alike, the timer to pin 2 of the latter; the guest masks the one
  * that it does not use.
  *
@@ -21,6 +23,9 @@ import { PCI_ADDRESS, PCI_DATA, PciHost } from './pci-host.ts';
 import { Pic8259 } from './pic-8259.ts';
 import { Pit8254 } from './pit-8254.ts';
 import { Uart16550 } from './uart-16550.ts';
+import type { VirtioDevice } from './virtio/device.ts';
+import { VirtioPci } from './virtio/pci-transport.ts';
+import type { DmaMemory } from './virtio/queue.ts';
 
 export interface PcDevicesOptions {
   readonly tscKhz: number;
@@ -43,6 +48,10 @@ export interface PcDevicesOptions {
   readonly nmi?: (cpu: number) => void;
   readonly init?: (cpu: number) => void;
   readonly startup?: (cpu: number, vector: number) => void;
+  /** RAM for devices that reach it by themselves. */
+  readonly memory?: DmaMemory;
+  /** Each becomes a PCI device, in this order from slot 2 on. */
+  readonly virtio?: readonly VirtioDevice[];
 }
 
 const SYSTEM_CONTROL_A = 0x92;
@@ -54,6 +63,9 @@ const TIMER_IRQ = 0;
 const TIMER_PIN = 2;
 const SERIAL_IRQ = 4;
 const RTC_IRQ = 8;
+/** Interrupt pins of PCI slots, four in turn; the tables say so to the guest. */
+const PCI_FIRST_PIN = 16;
+const FIRST_SLOT = 2;
 const PAGE = 0x1000;
 
 const NO_APIC = { x2apic: false, tscDeadline: false, physicalAddressBits: 36 };
@@ -70,6 +82,9 @@ export class PcDevices {
   readonly ioApic: IoApic;
   readonly apics: LocalApics;
   private readonly options: PcDevicesOptions;
+  readonly virtio: readonly VirtioPci[];
+  /** Slots whose interrupt pin is up, a bit each, by pin of the I/O APIC from 16 on. */
+  private pciLines = [0, 0, 0, 0];
   private a20 = true;
   private resetControl = 0;
 
@@ -95,6 +110,21 @@ export class PcDevices {
       startup: options.startup ?? nothing,
     });
     this.ioApic = new IoApic((message) => this.apics.send(message));
+    this.virtio = (options.virtio ?? []).map((device, n) => {
+      if (options.memory === undefined) throw new Error('virtio devices need memory');
+      const slot = FIRST_SLOT + n;
+      const added = new VirtioPci({ memory: options.memory, device, setLine: (asserted) => this.setPciLine(slot, asserted) });
+      this.pci.add(slot, 0, added.header);
+      return added;
+    });
+  }
+
+  /** INTA of a slot; slots share pins. */
+  private setPciLine(slot: number, asserted: boolean): void {
+    const line = slot & 3;
+    const bit = 1 << slot;
+    this.pciLines[line] = asserted ? this.pciLines[line] | bit : this.pciLines[line] & ~bit;
+    this.ioApic.setLine(PCI_FIRST_PIN + line, this.pciLines[line] !== 0);
   }
 
   /** The line of a device of the PC, by its ISA number. */
@@ -112,11 +142,14 @@ export class PcDevices {
     }
     this.rtc.advance(now);
     this.acpi.advance(now);
+    for (const device of this.virtio) device.advance(now);
   }
 
   /** Next cycle at which something of the shared devices happens by itself. */
   nextEvent(): bigint | undefined {
-    return earlier(earlier(this.pit.nextEdge(), this.rtc.nextEvent()), this.acpi.nextEvent());
+    let next = earlier(earlier(this.pit.nextEdge(), this.rtc.nextEvent()), this.acpi.nextEvent());
+    for (const device of this.virtio) next = earlier(next, device.nextEvent());
+    return next;
   }
 
   /** Whether a processor's interrupt input is up; every processor has a local APIC then. */
@@ -133,18 +166,35 @@ export class PcDevices {
     return vector < 0 ? undefined : vector;
   }
 
-  /** Registers in memory; undefined: nothing answers. Registers of the APICs are 32 bits wide. */
-  readMemory(cpu: number, address: number, now: bigint): number | undefined {
+  /**
+   * Registers in memory; undefined: nothing answers. Registers of the APICs are 32 bits wide.
+   */
+  readMemory(cpu: number, address: number, size: 1 | 2 | 4, now: bigint): number | undefined {
     const apic = this.apics.all[cpu];
-    if (apic?.page === address - (address % PAGE)) return apic.readMemory(address % PAGE, now);
-    if (this.apics.all.length > 0 && address - (address % PAGE) === IO_APIC_ADDRESS) return this.ioApic.read(address % PAGE);
+    const inPage = address % PAGE;
+    const shift = (address & 3) * 8;
+    if (apic?.page === address - inPage) return apic.readMemory(inPage & ~3, now) >>> shift;
+    if (this.apics.all.length > 0 && address - inPage === IO_APIC_ADDRESS) return this.ioApic.read(inPage & ~3) >>> shift;
+    for (const device of this.virtio) {
+      const offset = device.offsetOf(address);
+      if (offset !== undefined) return device.read(offset, size);
+    }
     return undefined;
   }
 
-  writeMemory(cpu: number, address: number, value: number, now: bigint): void {
+  writeMemory(cpu: number, address: number, size: 1 | 2 | 4, value: number, now: bigint, shared: bigint): void {
     const apic = this.apics.all[cpu];
-    if (apic?.page === address - (address % PAGE)) apic.writeMemory(address % PAGE, value, now);
-    else if (address - (address % PAGE) === IO_APIC_ADDRESS) this.ioApic.write(address % PAGE, value);
+    const inPage = address % PAGE;
+    if (apic?.page === address - inPage) {
+      if (size === 4) apic.writeMemory(inPage, value, now);
+    } else if (address - inPage === IO_APIC_ADDRESS) {
+      if (size === 4) this.ioApic.write(inPage, value);
+    } else {
+      for (const device of this.virtio) {
+        const offset = device.offsetOf(address);
+        if (offset !== undefined) device.write(offset, size, value, shared);
+      }
+    }
   }
 
   read(port: number, size: 1 | 2 | 4, now: bigint): number {
@@ -265,18 +315,21 @@ export class PcDevices {
       ...Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, part.save()])),
       a20: this.a20,
       resetControl: this.resetControl,
+      pciLines: [...this.pciLines],
     };
   }
   restore(data: unknown): void {
-    const saved = data as Record<string, unknown> & { a20: boolean; resetControl: number };
+    const saved = data as Record<string, unknown> & { a20: boolean; resetControl: number; pciLines: number[] };
     for (const [name, part] of Object.entries(this.parts())) part.restore(saved[name]);
     this.setA20(saved.a20);
     this.resetControl = saved.resetControl;
+    this.pciLines = [...saved.pciLines];
   }
 
   private parts(): Record<string, { save(): unknown; restore(data: unknown): void }> {
     const { pic, pit, serial, rtc, acpi, keyboard, pci, ioApic, apics } = this;
-    return { pic, pit, serial, rtc, acpi, keyboard, pci, ioApic, apics };
+    const virtio = Object.fromEntries(this.virtio.map((device, n) => [`virtio ${n}`, device]));
+    return { pic, pit, serial, rtc, acpi, keyboard, pci, ioApic, apics, ...virtio };
   }
 }
 

@@ -20,6 +20,7 @@ const ENABLE = 0x8000_0000;
 export class PciHeader implements PciFunction {
   readonly bytes = new Uint8Array(256);
   readonly writable = new Uint8Array(256);
+  onWrite: () => void = () => {};
 
   constructor(vendor: number, device: number, classCode: number, revision: number) {
     this.setU16(0, vendor);
@@ -42,6 +43,7 @@ export class PciHeader implements PciFunction {
       const mask = this.writable[offset + n];
       this.bytes[offset + n] = (this.bytes[offset + n] & ~mask) | ((value >>> (8 * n)) & mask);
     }
+    this.onWrite();
   }
 
   setU16(offset: number, value: number): void {

@@ -21,6 +21,7 @@ import { Processor } from '../cpu/processor.ts';
 import { ReferenceEngine } from '../cpu/reference/engine.ts';
 import { Halted, run } from '../cpu/run.ts';
 import { saveProcessor } from '../cpu/save.ts';
+import type { VirtioDevice } from '../devices/virtio/device.ts';
 import { PcDevices } from '../devices/pc-devices.ts';
 import { saveMemory } from './save-memory.ts';
 import { RequestedInterrupts } from './requested-interrupts.ts';
@@ -44,6 +45,8 @@ export interface BareMachineOptions {
   readonly unknownPort?: (port: number, write: boolean) => void;
   /** Unix time in seconds at cycle 0. Default 0. */
   readonly epoch?: bigint;
+  /** Devices on PCI. */
+  readonly virtio?: readonly VirtioDevice[];
 }
 
 /** Why {@link BareMachine.run} returned. */
@@ -126,6 +129,8 @@ export class BareMachine implements Bus {
     this.devices = new PcDevices({
       tscKhz: options.tscKhz,
       epoch: options.epoch ?? 0n,
+      memory: this.memory,
+      virtio: options.virtio ?? [],
       processors: options.cpuCount,
       apic: { x2apic: features.has('X2APIC'), tscDeadline: features.has('TSC_DEADLINE'), physicalAddressBits },
       nmi: (cpu) => this.wake(cpu, () => this.processors[cpu].raiseNmi()),
@@ -222,16 +227,21 @@ export class BareMachine implements Bus {
     this.processors[0].endRun();
   }
   readMemory(address: number, size: 1 | 2 | 4 | 8): bigint {
+    if (size === 8) return this.readMemory(address, 4) | (this.readMemory(address + 4, 4) << 32n);
     const asking = this.running ?? this.processors[0];
-    const word = this.devices.readMemory(asking.index, address - (address % 4), asking.cycles);
-    if (word === undefined) return (1n << BigInt(size * 8)) - 1n;
+    const value = this.devices.readMemory(asking.index, address, size, asking.cycles);
+    if (value === undefined) return (1n << BigInt(size * 8)) - 1n;
     this.devicesChanged(asking);
-    return BigInt.asUintN(size * 8, BigInt(word >>> 0) >> BigInt((address % 4) * 8));
+    return BigInt.asUintN(size * 8, BigInt(value));
   }
   writeMemory(address: number, size: 1 | 2 | 4 | 8, value: bigint): void {
-    if (size < 4) return; // registers are written as double words
+    if (size === 8) {
+      this.writeMemory(address, 4, value & 0xffff_ffffn);
+      this.writeMemory(address + 4, 4, value >> 32n);
+      return;
+    }
     const asking = this.running ?? this.processors[0];
-    this.devices.writeMemory(asking.index, address, Number(value & 0xffff_ffffn), asking.cycles);
+    this.devices.writeMemory(asking.index, address, size, Number(value), asking.cycles, this.now());
     this.devicesChanged(asking);
   }
   isAhead(cpu: number, cycles: bigint): boolean {

@@ -5,6 +5,7 @@ import { BareMachine } from '../machine/bare-machine.ts';
 import { enterFlat } from '../machine/start-state.ts';
 import { DEFAULT_EPOCH, machineParts } from './machine-parts.ts';
 import { processorReport } from './processor-report.ts';
+import { virtioDevices } from './virtio-devices.ts';
 import { endOf, type Stack, type StackOptions } from './stack.ts';
 
 export function buildBaseline(options: StackOptions): Stack {
@@ -14,6 +15,7 @@ export function buildBaseline(options: StackOptions): Stack {
     ...parts.machine,
     cpuCount: options.vcpus ?? 1,
     epoch: options.epoch ?? DEFAULT_EPOCH,
+    virtio: virtioDevices(options, parts.machine.tscKhz),
     memoryBytes: (options.memoryMiB ?? 64) << 20,
     transmit: (byte) => options.console(Uint8Array.of(byte)),
     unknownPort: (port, write) => {

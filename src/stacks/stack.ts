@@ -2,6 +2,7 @@
  * A stack: a machine, the hypervisors on it, their Dom0s and one guest, put together and ready to run. What all six have
  * in common; the files beside this one build them.
  */
+import type { ReadOnlyMedium } from '../devices/virtio/overlay-image.ts';
 import type { PhysicalMemory } from '../memory/physical-memory.ts';
 import type { EngineName, RunEnd } from '../machine/bare-machine.ts';
 import type { AblationSettings } from '../report/ablations.ts';
@@ -47,6 +48,8 @@ export interface StackOptions {
   readonly commandLine?: string;
   /** Initial ramdisk, for kernels that take one. */
   readonly ramdisk?: Uint8Array;
+  /** Disks of the guest on virtio, by their serial number. */
+  readonly disks?: readonly { readonly name: string; readonly medium: ReadOnlyMedium }[];
   /** Processors of the guest. Default 1. */
   readonly vcpus?: number;
   /** Memory of the guest. Default 64. */

@@ -8,9 +8,11 @@ import { basename } from 'node:path';
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { ConfigError } from '../../base/errors.ts';
 import type { EngineName } from '../../machine/bare-machine.ts';
+import type { ReadOnlyMedium } from '../../devices/virtio/overlay-image.ts';
 import { buildStack } from '../../stacks/build-stack.ts';
 import { describeHypercall } from '../../stacks/guest-report.ts';
 import { STACK_NAMES, type Stack, type StackEnd, type StackName, type StackObserver } from '../../stacks/stack.ts';
+import { openDisk } from '../disk-file.ts';
 
 const TRACES = ['hypercalls', 'events', 'exits', 'unknown'] as const;
 type Trace = (typeof TRACES)[number];
@@ -25,6 +27,12 @@ export function builder(y: Argv): Argv {
     .positional('image', { type: 'string', describe: 'kernel image: multiboot, Linux or PVH, or ELF with Xen notes for PV' })
     .option('kernel', { type: 'string', describe: 'the same as IMAGE' })
     .option('ramdisk', { type: 'string', describe: 'initial ramdisk of a Linux or PVH kernel' })
+    .option('disk', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      describe: '[NAME=]FILE: a virtio disk; what the guest writes lasts as long as the run (baseline)',
+    })
     .option('vcpus', { type: 'number', default: 1, describe: 'processors of the guest (baseline)' })
     .option('epoch', { type: 'number', describe: 'Unix time in seconds at the start' })
     .option('on', { choices: STACK_NAMES, default: 'baseline', describe: 'what the guest runs on' })
@@ -62,6 +70,7 @@ export async function handler(argv: ArgumentsCamelCase): Promise<number> {
     memoryMiB,
     vcpus,
     ...(argv.ramdisk !== undefined && { ramdisk: readImage(String(argv.ramdisk)) }),
+    disks: parseDisks((argv.disk as string[] | undefined) ?? []),
     ...(argv.epoch !== undefined && { epoch: BigInt(Number(argv.epoch)) }),
     engine: argv.engine as EngineName,
     observer: tracer(traces),
@@ -103,6 +112,14 @@ function readImage(path: string): Uint8Array {
   } catch (error) {
     throw new ConfigError(`${path}: cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`);
   }
+}
+
+/** `NAME=FILE`, or FILE with the names disk0, disk1, ... */
+function parseDisks(texts: readonly string[]): { name: string; medium: ReadOnlyMedium }[] {
+  return texts.map((text, n) => {
+    const at = text.indexOf('=');
+    return { name: at < 0 ? `disk${n}` : text.slice(0, at), medium: openDisk(text.slice(at + 1)) };
+  });
 }
 
 function positive(name: string, value: number): bigint {
