@@ -78,7 +78,7 @@ if [ ! -f "$out/initrd" ] || [ "$here/initrd/init" -nt "$out/initrd" ] || [ "$he
   modules=$(echo "${kernel%/boot/*}"/lib/modules/*-amd64/kernel)
   # In the order in which init loads them.
   number=10
-  for module in drivers/virtio/virtio drivers/virtio/virtio_ring drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci_modern_dev \
+  for module in drivers/virtio/virtio_ring drivers/virtio/virtio drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci_modern_dev \
     drivers/virtio/virtio_pci drivers/block/virtio_blk drivers/char/hw_random/virtio-rng net/core/failover drivers/net/net_failover \
     drivers/net/virtio_net crypto/crc32c_generic lib/libcrc32c lib/crc16 fs/mbcache fs/jbd2/jbd2 fs/ext4/ext4; do
     mkdir -p "$tree/modules"
