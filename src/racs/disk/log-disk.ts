@@ -645,18 +645,17 @@ export class LogDisk implements BlockStore {
     );
   }
 
+  /** Those with a quarter of garbage or more, the most first; small ones when several can be merged. */
   #victims(): number[] {
     const share = (segment: number): number => {
       const { live, total } = this.#segments.get(segment)!;
       return total === 0 ? 0 : live / total;
     };
     const full = this.#options.segmentBytes / sectorBytes;
-    return this.#collectable()
-      .filter((segment) => {
-        const { live, total } = this.#segments.get(segment)!;
-        return live > 0 && (share(segment) < 0.75 || total < full / 4);
-      })
-      .sort((a, b) => share(a) - share(b));
+    const holding = this.#collectable().filter((segment) => this.#segments.get(segment)!.live > 0);
+    const small = holding.filter((segment) => this.#segments.get(segment)!.total < full / 4);
+    const merged = new Set(small.length >= 4 ? small : []);
+    return holding.filter((segment) => share(segment) < 0.75 || merged.has(segment)).sort((a, b) => share(a) - share(b));
   }
 
   async #evacuate(segment: number): Promise<number> {

@@ -27,7 +27,7 @@ interface Outcome {
 
 function optionsFor(world: World, life: Life, journal: boolean): LogDiskOptions {
   return {
-    ...{ segmentBytes: 8 * sectorBytes, checkpointEvery: 3, maxPendingSegments: 2, collectAt: 0.4 },
+    ...{ segmentBytes: 8 * sectorBytes, checkpointEvery: 3, maxPendingSegments: 2, collectAt: 0.4, sealAfterMs: Number.POSITIVE_INFINITY },
     ...(journal ? { journal: world.place.journal(life) } : { takeOver: true }),
   };
 }

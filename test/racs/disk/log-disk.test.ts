@@ -9,7 +9,7 @@ import { StoreError } from '../../../src/racs/object-store.ts';
 import { itKeepsTheBlockStoreContract } from '../../support/block-store-contract.ts';
 import { Life, patientClock, seededChance, World } from './simulated.ts';
 
-const small: LogDiskOptions = { segmentBytes: 16 * sectorBytes, checkpointEvery: 4 };
+const small: LogDiskOptions = { segmentBytes: 16 * sectorBytes, checkpointEvery: 4, sealAfterMs: Number.POSITIVE_INFINITY };
 
 async function make(world: World, sectorCount: number, options: LogDiskOptions = {}): Promise<LogDisk> {
   await new DiskCatalog(world.parts()).create('d', sectorCount);
@@ -103,15 +103,16 @@ describe('fencing', () => {
 
   it('lets a former owner delete nothing that the new one needs', async () => {
     const world = new World();
-    const former = await make(world, 64, small);
+    const former = await make(world, 64, { ...small, collectAt: 1 });
     for (let i = 0; i < 40; i++) await former.write(i, filled(4, i + 1));
     await former.drain({ checkpoint: true });
     const owner = await LogDisk.open('d', world.parts(), { ...small, takeOver: true });
     for (let i = 0; i < 30; i++) await owner.write(i, filled(4, i + 101));
     await owner.drain({ checkpoint: true });
     const expected = await sectorsOf(owner, 0, 64);
-    await former.collect().catch(() => {});
     await former.sweep();
+    await former.collect().catch(() => {});
+    await former.sweep().catch((error) => expect(error).toMatchObject({ code: 'FENCED' }));
     await owner.close();
     expect(await sectorsOf(await LogDisk.open('d', world.parts(), small), 0, 64)).toEqual(expected);
   });
@@ -307,7 +308,7 @@ describe('memory', () => {
   it('for what was read is bounded by the cache, and neighbours come with one fetch', async () => {
     const world = new World();
     await new DiskCatalog(world.parts()).create('d', 65536);
-    const disk = await LogDisk.open('d', world.parts(), { segmentBytes: 1024 * 1024, cacheBytes: 4 * windowBytes });
+    const disk = await LogDisk.open('d', world.parts(), { segmentBytes: 1024 * 1024, cacheBytes: 4 * windowBytes, sealAfterMs: Number.POSITIVE_INFINITY });
     await disk.write(0, new Uint8Array(8 * 1024 * 1024).fill(3));
     await disk.drain();
     const before = disk.statistics.fetches;

@@ -150,7 +150,7 @@ export const patientClock: Clock = {
   now: () => 0,
   sleep: (ms, signal) =>
     new Promise((resolve) => {
-      if (ms < 1500) setImmediate(resolve);
+      if (ms < 5500) setImmediate(resolve);
       else signal?.addEventListener('abort', () => resolve());
     }),
 };
