@@ -149,7 +149,7 @@ export function loadSegment(processor: Processor, segment: number, selector: num
   return true;
 }
 
-/** DEVIATION: a null load clears base and limit of FS and GS too, as Intel does (AMD keeps the base). */
+/** A null load clears base and limit of FS and GS too, as Intel does, and AMD since Zen 2 (zen3 is the one AMD model). */
 export function setNull(processor: Processor, segment: number, selector: number): void {
   setSegmentRegister(processor, segment, selector, UNUSABLE);
   updateSegment(processor, segment);
