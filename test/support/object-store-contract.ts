@@ -96,8 +96,11 @@ export function itKeepsTheObjectStoreContract(create: () => ObjectStore | Promis
     const next = await store.put('c', text('3'), { ifMatch: etag });
     await expect(store.put('c', text('4'), { ifMatch: etag })).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' });
     expect(plain((await store.get('c')).body)).toBe('3');
-    await expect(store.delete('c', { ifMatch: etag })).rejects.toMatchObject({ code: 'PRECONDITION_FAILED' });
-    await store.delete('c', { ifMatch: next.etag });
+    // Some services have conditional puts and no conditional deletes.
+    const refused = await store.delete('c', { ifMatch: etag }).catch((error: unknown) => error);
+    expect((refused as { code?: string }).code).toMatch(/^(PRECONDITION_FAILED|UNSUPPORTED)$/);
+    expect(plain((await store.get('c')).body)).toBe('3');
+    await store.delete('c', (refused as { code?: string }).code === 'UNSUPPORTED' ? {} : { ifMatch: next.etag });
     await expect(store.head('c')).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
@@ -108,7 +111,11 @@ export function itKeepsTheObjectStoreContract(create: () => ObjectStore | Promis
       const answers = await Promise.allSettled(Array.from({ length: 8 }, (_, i) => store.put('race', text(`w${i}`), condition)));
       const winners = answers.flatMap((answer, i) => (answer.status === 'fulfilled' ? [{ i, etag: answer.value.etag }] : []));
       expect(winners).toHaveLength(1);
-      for (const answer of answers) if (answer.status === 'rejected') expect(answer.reason).toMatchObject({ code: 'PRECONDITION_FAILED' });
+      for (const answer of answers) {
+        // A server may fail under the race; then it must not claim that nothing happened.
+        const lost = answer.status === 'rejected' && answer.reason.code !== 'PRECONDITION_FAILED';
+        if (lost) expect(answer.reason).toMatchObject({ retryable: true, mayHaveHappened: true });
+      }
       expect(plain((await store.get('race')).body)).toBe(`w${winners[0]!.i}`);
       return winners[0]!.etag;
     };

@@ -4,10 +4,7 @@
  * is held apart by a lock file made with O_EXCL. One that a crashed holder left is taken away after {@link staleLockMs};
  * two processes that do so in the same moment may both go on, so a directory as commit register is for a single user.
  *
- * Keys become names that cannot leave the directory: bytes other than letters, digits and `-_.` are written as %XX, a
- * name is cut every 200 characters into folders that begin with `+`, and a leading dot is escaped. `/` stays within a
- * name (as %2F), so that no key is a folder of another. Order in a folder is not the order of keys, hence lists are
- * sorted whole.
+ * Names are those of file-names.ts. Order in a folder is not the order of keys, hence lists are sorted whole.
  * Sources: POSIX rename, link, open (O_EXCL); LWN "Ensuring data reaches disk".
  */
 
@@ -35,8 +32,8 @@ import {
   type StoreCapabilities,
   StoreError,
 } from '../object-store.ts';
+import { keyOfEscaped, pathPieces } from './file-names.ts';
 
-const pieceChars = 200;
 const staleLockMs = 10_000;
 
 export interface DirectoryStoreOptions {
@@ -179,7 +176,7 @@ export class DirectoryStore implements ObjectStore {
       const entries: ObjectInfo[] = [];
       for (const key of keys) {
         if (entries.length === limit) return { entries, truncated: true };
-        const info = await stat(join(this.#root, nameOf(key)), { bigint: true }).catch(ignoreMissing);
+        const info = await stat(join(this.#root, ...pathPieces(key)), { bigint: true }).catch(ignoreMissing);
         if (info) entries.push(infoOf(key, info));
       }
       return { entries, truncated: false };
@@ -196,7 +193,7 @@ export class DirectoryStore implements ObjectStore {
       if (entry.isDirectory() && entry.name.startsWith('+'))
         found.push(...(await this.#keys(join(folder, entry.name), begun + entry.name.slice(1))));
       else if (entry.isFile() && entry.name.startsWith('=')) {
-        const key = keyOf(begun + entry.name.slice(1));
+        const key = keyOfEscaped(begun + entry.name.slice(1));
         if (key !== null) found.push(key);
       }
     }
@@ -234,7 +231,7 @@ export class DirectoryStore implements ObjectStore {
   #path(key: string, options: CallOptions): string {
     this.#checkOpen(options);
     checkKey(key);
-    return join(this.#root, nameOf(key));
+    return join(this.#root, ...pathPieces(key));
   }
 
   #checkOpen(options: CallOptions): void {
@@ -255,29 +252,6 @@ export class DirectoryStore implements ObjectStore {
 export async function openDirectoryStore(options: DirectoryStoreOptions): Promise<DirectoryStore> {
   await mkdir(options.path, { recursive: true });
   return new DirectoryStore(options);
-}
-
-/** The relative path of a key: folders `+...` of full pieces, then a file `=...`, which lock and temporary files have a suffix after. */
-export function nameOf(key: string): string {
-  const escaped = [...new TextEncoder().encode(key)]
-    .map((byte) => {
-      const char = String.fromCharCode(byte);
-      return /[A-Za-z0-9_-]/.test(char) ? char : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
-    })
-    .join('');
-  const pieces: string[] = [];
-  for (let at = 0; at < escaped.length; at += pieceChars) pieces.push(escaped.slice(at, at + pieceChars));
-  return join(...pieces.map((piece, i) => (i < pieces.length - 1 ? `+${piece}` : `=${piece}`)));
-}
-
-/** The key of an escaped name, or null when the name is no key's (a temporary file). */
-function keyOf(escaped: string): string | null {
-  if (!/^(?:[A-Za-z0-9_-]|%[0-9A-F]{2})+$/.test(escaped)) return null;
-  try {
-    return decodeURIComponent(escaped);
-  } catch {
-    return null;
-  }
 }
 
 /** A replaced file has another inode or another time of change. */

@@ -30,16 +30,16 @@ export const sha256Hex = (data: Uint8Array | string): string => createHash('sha2
 const hmac = (key: Uint8Array | string, data: string): Buffer => createHmac('sha256', key).update(data).digest();
 
 /** The query string in canonical order: escaped and sorted. */
-export function canonicalQuery(query: Record<string, string>, escape: (text: string) => string): string {
+export function canonicalQuery(query: Record<string, string>, escapeText: (text: string) => string): string {
   return Object.entries(query)
-    .map(([name, value]) => [escape(name), escape(value)] as const)
+    .map(([name, value]) => [escapeText(name), escapeText(value)] as const)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => `${name}=${value}`)
     .join('&');
 }
 
 /** All headers to send: those given, and host, date, payload hash and signature. */
-export function signV4(request: SignedRequest, credentials: S3Credentials, escape: (text: string) => string): Record<string, string> {
+export function signV4(request: SignedRequest, credentials: S3Credentials, escapeText: (text: string) => string): Record<string, string> {
   const amzDate = new Date(request.time).toISOString().replace(/[-:]|\.\d+/g, '');
   const headers: Record<string, string> = {
     ...request.headers,
@@ -53,7 +53,7 @@ export function signV4(request: SignedRequest, credentials: S3Credentials, escap
     .sort();
   const values = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value.trim().replace(/ +/g, ' ')]));
   const canonical = [
-    ...[request.method, request.path, canonicalQuery(request.query, escape)],
+    ...[request.method, request.path, canonicalQuery(request.query, escapeText)],
     ...names.map((name) => `${name}:${values.get(name)}`),
     ...['', names.join(';'), request.payloadHash],
   ].join('\n');

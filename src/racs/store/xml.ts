@@ -12,7 +12,7 @@ export function parseXml(text: string): XmlElement {
   const root: XmlElement = { name: '', text: '', children: [] };
   const open = [root];
   const token =
-    /<\?[^]*?\?>|<!--[^]*?-->|<!\[CDATA\[([^]*?)\]\]>|<\/([^\s>]+)\s*>|<([^\s/>]+)((?:[^>"']|"[^"]*"|'[^']*')*?)(\/?)>|([^<]+)/gy;
+    /<\?[\s\S]*?\?>|<!--[\s\S]*?-->|<!\[CDATA\[([\s\S]*?)\]\]>|<\/([^\s>]+)\s*>|<([^\s/>]+)((?:[^>"']|"[^"]*"|'[^']*')*?)(\/?)>|([^<]+)/gy;
   let at = 0;
   for (let match = token.exec(text); match; match = token.exec(text)) {
     at = token.lastIndex;
