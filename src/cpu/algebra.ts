@@ -180,6 +180,8 @@ export interface Algebra<V, B> extends Computation<V, B> {
 
   // Flags.
   flags(operation: FlagOperation, width: Width, a: V, b: V, result: V): void;
+  /** CF and OF from words of 0 or 1, and ZF, SF and PF of a result; AF is kept. */
+  shiftFlags(width: Width, result: V, carry: V, overflow: V): void;
   /** Replaces the bits of `mask` in RFLAGS by those of `bits`. */
   setFlags(mask: bigint, bits: V): void;
   /** RFLAGS as PUSHF would store it, all 64 bits. */

@@ -1,6 +1,6 @@
 /**
  * Status flags as formulas over the algebra: bits of the named operations, and the condition codes.
- * Every engine that does not defer flags uses these; a deferring one must agree with them.
+ * Every engine that does not defer flags uses these; a deferring one (interpreter/deferred-flags.ts) must agree with them.
  * Sources: SDM 1 §3.4.3.1, SDM 2A appendix B.1.4.7 (condition test field).
  */
 import type { Algebra, FlagOperation, Width } from './algebra.ts';
@@ -13,6 +13,9 @@ export const SF = 0x80n;
 export const OF = 0x800n;
 export const DF = 0x400n;
 export const STATUS_FLAGS = CF | PF | AF | ZF | SF | OF;
+
+/** What {@link Algebra.shiftFlags} replaces. */
+export const SHIFT_FLAGS = CF | OF | ZF | SF | PF;
 
 export function flagMask(operation: FlagOperation): bigint {
   return operation === 'inc' || operation === 'dec' ? STATUS_FLAGS & ~CF : STATUS_FLAGS;
@@ -27,6 +30,9 @@ export function resultFlags<V, B>(k: Algebra<V, B>, width: Width, result: V): V 
   const parity = k.shl(k.xor(odd, one), k.constant(2));
   return k.or(k.or(zero, sign), parity);
 }
+
+/** CF in bit 0 and OF in bit 11 from words that hold 0 or 1. */
+export const carryAndOverflow = <V, B>(k: Algebra<V, B>, carry: V, overflow: V): V => k.or(carry, k.shl(overflow, k.constant(11)));
 
 /** Bit `width - 1` of a word, moved to bit `to`. */
 function topBit<V, B>(k: Algebra<V, B>, width: Width, word: V, to: number): V {

@@ -51,6 +51,11 @@ const FIELDS = [
   ['codePage', 'u64', 1], // RIP = codePage + offset in the fetch page (engine cache)
   ['timeLimit', 'u64', 1], // cycles at which the running generated code stops (engine cache)
   ['stepping', 'u64', 1], // 1 while generated code executes one instruction only (engine cache)
+  ['stoppedAt', 'u64', 1], // function slot of the instruction before which time ran out (engine cache)
+  // Status flags while generated code runs (interpreter/deferred-flags.ts; engine cache).
+  ['flagResult', 'u64', 1],
+  ['flagCarry', 'u64', 1],
+  ['flagCarries', 'u64', 1],
   ['fetchAddend', 'u64', 1], // host address = linear address + fetchAddend within fetchPage
   ['repeatActive', 'u64', 1], // 1 while a repeated string instruction stands between two elements
   // Exit and fault reporting from engines to the run loop.
@@ -163,6 +168,10 @@ export const TRANSIENT_FIELDS: ReadonlySet<FieldName> = new Set<FieldName>([
   'codePage',
   'timeLimit',
   'stepping',
+  'stoppedAt',
+  'flagResult',
+  'flagCarry',
+  'flagCarries',
   'exitReason',
   'faultVector',
   'faultErrorCode',

@@ -104,6 +104,13 @@ export class FunctionBody {
     this.#freeLocals[type].push(local);
   }
 
+  /** Gives all locals back but the parameters and these. */
+  freeAll(kept: readonly number[] = []): void {
+    for (let local = this.#parameterCount; local < this.#localTypes.length; local++) {
+      if (!this.#localIsFree[local] && !kept.includes(local)) this.free(local);
+    }
+  }
+
   // ---- control
 
   block(type: BlockType = 'empty'): Label {

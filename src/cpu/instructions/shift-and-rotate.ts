@@ -5,7 +5,7 @@
 import type { Algebra, Facts, Width } from '../algebra.ts';
 import type { Definition } from '../algebra.ts';
 import type { Family } from '../definition.ts';
-import { CF, OF, PF, resultFlags, SF, ZF } from '../flags.ts';
+import { CF, carryAndOverflow, OF } from '../flags.ts';
 
 /** Count operand, masked. */
 function maskedCount<V, B>(k: Algebra<V, B>, i: Facts, operand: number, width: Width): V {
@@ -14,9 +14,6 @@ function maskedCount<V, B>(k: Algebra<V, B>, i: Facts, operand: number, width: W
 
 const bit = <V, B>(k: Algebra<V, B>, word: V, index: number | V): V =>
   k.and(k.shr(word, typeof index === 'number' ? k.constant(index) : (index as V)), k.constant(1));
-
-/** CF in bit 0 and OF in bit 11 from words that hold 0 or 1. */
-const carryAndOverflow = <V, B>(k: Algebra<V, B>, carry: V, overflow: V): V => k.or(carry, k.shl(overflow, k.constant(11)));
 
 type Shifted<V> = { result: V; carry: V; overflow: V };
 
@@ -27,9 +24,7 @@ function shift(body: <V, B>(k: Algebra<V, B>, width: Width, a: V, count: V) => S
     const count = maskedCount(k, i, 1, width);
     const { result, carry, overflow } = body(k, width, a, count);
     k.write(i.operands[0], result);
-    k.when(k.ne(count, k.constant(0)), () => {
-      k.setFlags(CF | OF | ZF | SF | PF, k.or(resultFlags(k, width, result), carryAndOverflow(k, carry, overflow)));
-    });
+    k.when(k.ne(count, k.constant(0)), () => k.shiftFlags(width, result, carry, overflow));
   };
 }
 
@@ -138,7 +133,7 @@ export const shiftAndRotate: Family = (define) => {
       k.when(k.negate(still), () => {
         const carry = left ? bit(k, a, back) : bit(k, a, k.sub(count, k.constant(1)));
         const overflow = bit(k, k.xor(a, result), width - 1);
-        k.setFlags(CF | OF | ZF | SF | PF, k.or(resultFlags(k, width, result), carryAndOverflow(k, carry, overflow)));
+        k.shiftFlags(width, result, carry, overflow);
       });
     };
   define('SHLD', double(true));

@@ -11,17 +11,26 @@
  */
 import type { Operand } from '../../x86/instruction.ts';
 import { NO_REGISTER, Segment } from '../../x86/instruction.ts';
-import type { FunctionBody } from '../../wasm/function-body.ts';
+import type { FunctionBody, Label } from '../../wasm/function-body.ts';
 import { MISALIGNED_MASK, obeysMisalignedMode } from '../misaligned-mode.ts';
 import type { Algebra, Facts, FlagOperation, SegmentReference, VectorWord, Width } from '../algebra.ts';
-import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
+import { CF, DF, OF, STATUS_FLAGS } from '../flags.ts';
 import { type FieldName, LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
 import { type ComputationImports, ComputationEmitter, type Condition, STATE, type Word } from './computation-emitter.ts';
-import { dispatch, pushRip, type RunFunction } from './loop.ts';
+import { DeferredFlags } from './deferred-flags.ts';
+import { dispatch, pushRip, type RunFunction } from './chain.ts';
 import { hasFixedImmediate, hasFlatSegment, isRegisterOperand, RECORD } from './record.ts';
 
 /** Indices of what handlers call. */
 export interface HandlerImports extends ComputationImports {
+  /** Where code goes on when it is part of a larger function; else by tail calls. */
+  readonly inside?: {
+    /** With the next record in its parameter. */
+    readonly next: Label;
+    /** With RIP in the local. */
+    readonly lookup: Label;
+    readonly rip: number;
+  };
   /** Type index of handlers. */
   readonly handlerType: number;
   /** What the loop module offers. */
@@ -33,7 +42,6 @@ export interface HandlerImports extends ComputationImports {
 }
 
 const MASK64 = 0xffff_ffff_ffff_ffffn;
-const FLAG_BITS = { CF, PF, AF, ZF, SF, OF, DF } as const;
 const RECORD_POINTER = 1;
 const TIME = 2;
 const READ_TAG = 0;
@@ -49,6 +57,7 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
   private readonly imports: HandlerImports;
   private readonly i: Facts;
   private readonly legacy: boolean;
+  private readonly deferred = new DeferredFlags(this);
   /** i32 local with the host address that `modify` checked, or -1. */
   private modified = -1;
   /** Number of the register operand -> index into RECORD.registers. */
@@ -85,6 +94,10 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
   private goTo(): void {
     const { body } = this;
     body.local_set(RECORD_POINTER);
+    if (this.imports.inside !== undefined) {
+      body.br(this.imports.inside.next);
+      return;
+    }
     body.local_get(TIME);
     body.i64_const(0);
     body.emit('i64.ge_s');
@@ -451,20 +464,40 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
   // --- flags ----------------------------------------------------------------------------------------------------
 
   flags(operation: FlagOperation, width: Width, a: Word, b: Word, result: Word): void {
-    this.setFlags(flagMask(operation), flagBits(this, operation, width, a, b, result));
+    this.deferred.set(operation, width, a, b, result);
+  }
+  shiftFlags(width: Width, result: Word, carry: Word, overflow: Word): void {
+    this.deferred.setShift(width, result, carry, overflow);
   }
   setFlags(mask: bigint, bits: Word): void {
-    const kept = this.and(this.field('rflags'), this.constant(~mask & MASK64));
-    this.setField('rflags', 0, this.or(kept, this.and(bits, this.constant(mask))));
+    const others = mask & ~STATUS_FLAGS;
+    if (others !== 0n) {
+      const kept = this.and(this.field('rflags'), this.constant(~others));
+      this.setField('rflags', 0, this.or(kept, this.and(bits, this.constant(others))));
+    }
+    const status = mask & STATUS_FLAGS;
+    if (status === 0n) return;
+    if (status === (CF | OF)) this.deferred.setCarryAndOverflow(bits);
+    else if (status === CF) this.deferred.setCarry(bits);
+    else if (status === STATUS_FLAGS) this.writeStatusFlags(bits);
+    else this.writeStatusFlags(this.or(this.and(this.readFlags(), this.constant(~status)), this.and(bits, this.constant(status))));
+  }
+  private writeStatusFlags(bits: Word): void {
+    this.body.local_get(STATE);
+    this.push(bits);
+    this.body.call(this.imports.run.writeFlags);
   }
   readFlags(): Word {
-    return this.field('rflags');
+    this.body.local_get(STATE);
+    this.body.call(this.imports.run.readFlags);
+    return this.take();
   }
   flag(name: 'CF' | 'PF' | 'AF' | 'ZF' | 'SF' | 'OF' | 'DF'): Condition {
-    return this.ne(this.and(this.readFlags(), this.constant(FLAG_BITS[name])), this.constant(0));
+    if (name === 'DF') return this.ne(this.and(this.field('rflags'), this.constant(DF)), this.constant(0));
+    return this.deferred[name]();
   }
   condition(code: number): Condition {
-    return conditionOf(this, code, this.readFlags());
+    return this.deferred.condition(code);
   }
 
   // --- control --------------------------------------------------------------------------------------------------
@@ -508,10 +541,17 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
       this.goTo();
       body.end();
     }
+    const { inside, run } = this.imports;
+    if (inside !== undefined && !this.legacy) {
+      this.push(target);
+      body.local_set(inside.rip);
+      body.br(inside.lookup);
+      return;
+    }
     body.local_get(STATE);
     this.push(target);
     body.local_get(TIME);
-    body.return_call(this.imports.run.lookup);
+    body.return_call(run.lookup);
   }
   fault(vector: number, errorCode?: number): void {
     const set = (name: FieldName, value: number): void => {

@@ -1,6 +1,7 @@
 /**
  * The interpreter: instructions are decoded once into records (record.ts), found through a block a code frame, and
- * executed by handlers that were emitted from the instruction definitions and call each other's tails (loop.ts).
+ * executed by handlers that were emitted from the instruction definitions and call each other's tails (loop.ts), or are
+ * joined in one function when the guest spends its time in them (handler-table.ts).
  *
  * A frame with decoded code is marked in PhysicalMemory.codeFrames; a write to it gives the records that it overlaps the
  * decode handler. When the arena is full everything is dropped at once. Instructions that cross a page are decoded anew
@@ -21,10 +22,10 @@ import { commitStore, prepareStore, slowLoad } from '../mmu/access.ts';
 import { checkSegment } from '../mmu/segmentation.ts';
 import type { Processor } from '../processor.ts';
 import { executeSystem } from '../system/execute.ts';
-import { handlerModule, type HandlerServices, hostFunctionImports } from './handlers.ts';
-import { BLOCK_HEADER_BYTES, loopModule, type RunFunction } from './loop.ts';
-import { SubroutineLinker } from './subroutine-linker.ts';
-import { handlerKey, RECORD, RECORD_BYTES, SLOT, writeRecord } from './record.ts';
+import { HandlerTable } from './handler-table.ts';
+import { BLOCK_HEADER_BYTES, type RunFunction } from './chain.ts';
+import { loopModule } from './loop.ts';
+import { RECORD, RECORD_BYTES, SLOT, writeRecord } from './record.ts';
 import { OFFSET } from '../state.ts';
 
 const BLOCK_BYTES = BLOCK_HEADER_BYTES + PAGE_SIZE * 4;
@@ -33,6 +34,7 @@ const LONGEST_INSTRUCTION = 15;
 const RECORDS_AT_ONCE = 3;
 const CYCLES = OFFSET.cycles >> 3;
 const DEADLINE = OFFSET.deadline >> 3;
+const STOPPED_AT = OFFSET.stoppedAt >> 3;
 
 interface LoopExports {
   enter(state: number): Status;
@@ -45,14 +47,10 @@ export class InterpreterEngine implements Engine {
   private readonly memory: PhysicalMemory;
   private readonly definitions: Definitions;
   private readonly decoder: Decoder;
-  private readonly model: CostModel;
   private readonly costs: InstructionCosts;
   private readonly view: DataView;
   private readonly words: Uint32Array;
-  private readonly handlers: WebAssembly.Table;
-  private readonly slots = new Map<string, number>();
-  private readonly services: HandlerServices;
-  private readonly linker: SubroutineLinker;
+  private readonly handlers: HandlerTable;
   private readonly exports: LoopExports;
   /** System instructions that records name by number. */
   private readonly kept: Instruction[] = [];
@@ -74,7 +72,6 @@ export class InterpreterEngine implements Engine {
     this.memory = memory;
     this.definitions = definitions;
     this.decoder = decoder;
-    this.model = model;
     this.costs = new InstructionCosts(model);
     this.view = new DataView(memory.memory.buffer);
     this.words = new Uint32Array(memory.memory.buffer);
@@ -83,12 +80,11 @@ export class InterpreterEngine implements Engine {
     this.crossingNext = this.newRecord(SLOT.lookup, 0);
     this.pageEnd = this.newRecord(SLOT.lookup, PAGE_SIZE);
     this.arenaStart = this.arenaNext;
-    this.linker = new SubroutineLinker(memory.memory, layout.wasmPages, hostFunctionImports());
-    this.handlers = new WebAssembly.Table({ element: 'anyfunc', initial: 4096 });
+    this.handlers = new HandlerTable(memory.memory, layout.wasmPages, model);
     const instance = new WebAssembly.Instance(new WebAssembly.Module(loopModule(layout)), {
       e: {
         memory: memory.memory,
-        handlers: this.handlers,
+        handlers: this.handlers.functions,
         syncFetch: () => (this.syncFetch(this.current) ? 1 : 0),
         system: (_state: number, record: number) =>
           executeSystem(this.current, this.kept[this.view.getUint32(record + RECORD.immediate2, true)]),
@@ -98,18 +94,19 @@ export class InterpreterEngine implements Engine {
       },
     });
     this.exports = instance.exports as unknown as LoopExports;
-    this.services = {
+    this.handlers.provide({
       ...(instance.exports as Record<RunFunction, WebAssembly.ExportValue>),
-      handlers: this.handlers,
       checkSegment: (_state, segment, size, write) =>
         checkSegment(this.current, segment as SegmentIndex, Number(this.slowAddress()), size, write !== 0) ? 1 : 0,
-    };
+    });
     memory.onCodeWrite = (address, length) => this.invalidateCode(address, length);
   }
 
   execute(processor: Processor): Status {
     this.enter(processor);
     const { base, i64 } = processor.state;
+    this.handlers.sample(Number(i64[STOPPED_AT]));
+    i64[STOPPED_AT] = 0n;
     let status = this.exports.enter(base);
     for (;;) {
       if (status === Status.DECODE) {
@@ -248,23 +245,9 @@ export class InterpreterEngine implements Engine {
     return target >= 0 && target < PAGE_SIZE ? this.recordAt(table, target) : 0;
   }
 
-  /** Slot of the handler of an instruction's form, which is made when it is the first of it. */
   private handlerOf(instruction: Instruction): number {
     const definition = definitionOf(this.definitions, instruction);
-    if (definition === undefined) return SLOT.system;
-    const key = handlerKey(instruction);
-    let slot = this.slots.get(key);
-    if (slot === undefined) {
-      const cost = this.costs.of(instruction);
-      const { bytes, hostFunctions, subroutines } = handlerModule(this.layout.wasmPages, instruction, definition, this.model, cost);
-      const imports = { e: { memory: this.memory.memory, ...this.services }, ...this.linker.imports(hostFunctions, subroutines) };
-      const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports as unknown as WebAssembly.Imports);
-      slot = SLOT.firstHandler + this.slots.size;
-      if (slot >= this.handlers.length) this.handlers.grow(4096);
-      this.handlers.set(slot, instance.exports.f);
-      this.slots.set(key, slot);
-    }
-    return slot;
+    return definition === undefined ? SLOT.system : this.handlers.slotOf(instruction, definition, this.costs.of(instruction));
   }
 
   /** Number of a kept system instruction; equal ones are kept once. */

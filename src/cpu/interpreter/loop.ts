@@ -4,9 +4,10 @@
  * the ways out.
  *
  * Time while code runs is one word that handlers pass on: in the high half the cycles (twelfths) less those at which to
- * stop (`timeLimit`), in the low half the instructions since the last {@link RunFunctions.settle}. One addition accounts
- * for an instruction, and time has come when the word is not negative. RIP is `codePage` and an offset in the record.
- * Before host code runs, both are settled: written to the processor's fields.
+ * stop (`timeLimit`), in the low half the instructions since it was last settled. One addition accounts for an
+ * instruction, and time has come when the word is not negative. RIP is `codePage` and an offset in the record.
+ * The status flags are deferred (deferred-flags.ts). Before host code runs, all three are settled: written to the
+ * processor's fields.
  *
  * Exports: `enter(state)` goes on from RIP; `enterAt(state, record)` from a record; both return a Status. The others are
  * for handlers ({@link RUN_FUNCTIONS}).
@@ -15,60 +16,36 @@ import { FunctionBody } from '../../wasm/function-body.ts';
 import { ModuleBuilder } from '../../wasm/module-builder.ts';
 import type { ValueType } from '../../wasm/types.ts';
 import { Status } from '../engine.ts';
+import { STATUS_FLAGS } from '../flags.ts';
 import type { MachineLayout } from '../layout.ts';
-import { LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
+import { OFFSET } from '../state.ts';
+import {
+  dispatch,
+  HANDLER_PARAMETERS,
+  HANDLER_RESULTS,
+  newFetchPage,
+  pushField,
+  pushRip,
+  RUN_FUNCTION_NAMES,
+  RUN_FUNCTIONS,
+  type RunFunction,
+  setField,
+} from './chain.ts';
+import { ComputationEmitter, type ComputationImports } from './computation-emitter.ts';
+import { DeferredFlags } from './deferred-flags.ts';
 import { RECORD, SLOT } from './record.ts';
-
-/** A block of decoded code of one frame: its code mode, then one record pointer a byte of the frame. */
-export const BLOCK_HEADER_BYTES = 16;
-
-/** `(state, record, time) -> Status`, the type of handlers. */
-export const HANDLER_PARAMETERS: readonly ValueType[] = ['i32', 'i32', 'i64'];
-export const HANDLER_RESULTS: readonly ValueType[] = ['i32'];
-
-/** What handlers call of this module, with parameters and results. All but `continues` settle what they must. */
-export const RUN_FUNCTIONS = {
-  /** (state, rip, time): a tail call; goes on at an address that no record names. */
-  lookup: [['i32', 'i64', 'i64'], ['i32']],
-  /** (state, next record, time): a tail call; stops before `next`. */
-  stop: [HANDLER_PARAMETERS, HANDLER_RESULTS],
-  /** (state, record, time): tail calls; the instruction of the record did not happen, or is to go on. */
-  fault: [HANDLER_PARAMETERS, HANDLER_RESULTS],
-  repeat: [HANDLER_PARAMETERS, HANDLER_RESULTS],
-  /** (state, time) -> 1 while a repeated instruction that is stepped may go on. */
-  continues: [['i32', 'i64'], ['i32']],
-  /** (state, record, time, linear address, size, segment is SS) -> (host address or 0, time). */
-  slowLoad: [
-    ['i32', 'i32', 'i64', 'i64', 'i32', 'i32'],
-    ['i32', 'i64'],
-  ],
-  slowStore: [
-    ['i32', 'i32', 'i64', 'i64', 'i32', 'i32'],
-    ['i32', 'i64'],
-  ],
-  /** (state, record, time) -> time; completes a store through storeScratch. */
-  commitStore: [['i32', 'i32', 'i64'], ['i64']],
-} as const satisfies Record<string, readonly [readonly ValueType[], readonly ValueType[]]>;
-
-export type RunFunction = keyof typeof RUN_FUNCTIONS;
-export const RUN_FUNCTION_NAMES = Object.keys(RUN_FUNCTIONS) as readonly RunFunction[];
 
 const STATE = 0;
 const RECORD_POINTER = 1;
 const TIME = 2;
-const FETCH_TAG = 16;
-const ADDEND = 24;
-const CODE_MODE_64 = 64;
 const LONGEST_RUN = 0x7fff_ffff;
+const NO_CALLS: ComputationImports = {
+  hostFunction: () => never(),
+  subroutine: () => never(),
+};
 
-/** Pushes the handler arguments and its slot from a record in a local, and goes there. */
-export function dispatch(body: FunctionBody, handlerType: number, record: number, time: number): void {
-  body.local_get(STATE);
-  body.local_get(record);
-  body.local_get(time);
-  body.local_get(record);
-  body.load('i32.load', RECORD.handler);
-  body.return_call_indirect(handlerType);
+function never(): never {
+  throw new Error('the loop module calls no host functions or subroutines');
 }
 
 export function loopModule(layout: MachineLayout): Uint8Array<ArrayBuffer> {
@@ -94,6 +71,30 @@ export function loopModule(layout: MachineLayout): Uint8Array<ArrayBuffer> {
   const settle = own(['i32', 'i64', 'i64'], []);
   const settleInside = own(HANDLER_PARAMETERS, []);
 
+  /** Writes all but RIP to the processor's fields. */
+  const settleRest = (body: FunctionBody): void => {
+    setField(body, 'cycles', () => {
+      pushField(body, 'timeLimit');
+      pushElapsed(body, TIME);
+      body.emit('i64.add');
+    });
+    setField(body, 'instructions', () => {
+      pushField(body, 'instructions');
+      body.local_get(TIME);
+      body.i64_const(0xffff_ffff);
+      body.emit('i64.and');
+      body.emit('i64.add');
+    });
+    setField(body, 'rflags', () => {
+      body.local_get(STATE);
+      body.call(run.readFlags);
+    });
+  };
+  const settleAt = (body: FunctionBody, place: typeof RECORD.start | typeof RECORD.end): void => {
+    setField(body, 'rip', () => pushRip(body, place));
+    settleRest(body);
+  };
+
   const define = (index: number, parameters: readonly ValueType[], write: (body: FunctionBody) => void): void => {
     const body = new FunctionBody(parameters);
     write(body);
@@ -116,6 +117,9 @@ export function loopModule(layout: MachineLayout): Uint8Array<ArrayBuffer> {
   // begin(state) -> time: for the run that starts.
   define(begin, ['i32'], (body) => {
     const left = body.local('i64');
+    body.local_get(STATE);
+    pushField(body, 'rflags');
+    body.call(run.writeFlags);
     pushField(body, 'deadline');
     pushField(body, 'cycles');
     body.emit('i64.sub');
@@ -158,19 +162,31 @@ export function loopModule(layout: MachineLayout): Uint8Array<ArrayBuffer> {
     body.return_call(begin);
     body.end();
     setField(body, 'timeLimit', () => pushField(body, 'cycles'));
+    body.local_get(STATE);
+    pushField(body, 'rflags');
+    body.call(run.writeFlags);
     body.i64_const(0);
+  });
+
+  runFunction('readFlags', (body) => {
+    const k = new ComputationEmitter(body, NO_CALLS);
+    k.finish([k.or(k.and(k.field('rflags'), k.constant(~STATUS_FLAGS)), new DeferredFlags(k).pack())]);
+  });
+  runFunction('writeFlags', (body) => {
+    const k = new ComputationEmitter(body, NO_CALLS);
+    new DeferredFlags(k).unpack({ local: 1 });
   });
 
   // settle(state, rip, time)
   define(settle, ['i32', 'i64', 'i64'], (body) => {
     setField(body, 'rip', () => body.local_get(1));
-    settleTime(body, TIME);
+    settleRest(body);
   });
 
   // settleInside(state, record, time): RIP behind the instruction, as its semantics see it.
   define(settleInside, HANDLER_PARAMETERS, (body) => {
     setField(body, 'rip', () => pushRip(body, RECORD.end));
-    settleTime(body, TIME);
+    settleRest(body);
   });
 
   // --- ways in --------------------------------------------------------------------------------------------------
@@ -278,6 +294,10 @@ export function loopModule(layout: MachineLayout): Uint8Array<ArrayBuffer> {
   // --- ways out -------------------------------------------------------------------------------------------------
 
   runFunction('stop', (body) => {
+    setField(body, 'stoppedAt', () => {
+      body.local_get(RECORD_POINTER);
+      body.load('i64.load32_u', RECORD.handler);
+    });
     settleAt(body, RECORD.start);
     body.i32_const(Status.DEADLINE);
   });
@@ -391,50 +411,11 @@ export function loopModule(layout: MachineLayout): Uint8Array<ArrayBuffer> {
   return builder.build();
 }
 
-function pushField(body: FunctionBody, name: keyof typeof OFFSET): void {
-  body.local_get(STATE);
-  body.load('i64.load', OFFSET[name]);
-}
-
-function setField(body: FunctionBody, name: keyof typeof OFFSET, value: () => void): void {
-  body.local_get(STATE);
-  value();
-  body.store('i64.store', OFFSET[name]);
-}
-
-/** Pushes the RIP of a place in the record's page. */
-export function pushRip(body: FunctionBody, place: typeof RECORD.start | typeof RECORD.end): void {
-  pushField(body, 'codePage');
-  body.local_get(RECORD_POINTER);
-  body.load('i64.load16_u', place);
-  body.emit('i64.add');
-}
-
 /** Cycles of a time word, less `timeLimit`. */
 function pushElapsed(body: FunctionBody, time: number): void {
   body.local_get(time);
   body.i64_const(32);
   body.emit('i64.shr_s');
-}
-
-function settleTime(body: FunctionBody, time: number): void {
-  setField(body, 'cycles', () => {
-    pushField(body, 'timeLimit');
-    pushElapsed(body, time);
-    body.emit('i64.add');
-  });
-  setField(body, 'instructions', () => {
-    pushField(body, 'instructions');
-    body.local_get(time);
-    body.i64_const(0xffff_ffff);
-    body.emit('i64.and');
-    body.emit('i64.add');
-  });
-}
-
-function settleAt(body: FunctionBody, place: typeof RECORD.start | typeof RECORD.end): void {
-  setField(body, 'rip', () => pushRip(body, place));
-  settleTime(body, TIME);
 }
 
 /** Takes back one instruction of the settled count. */
@@ -444,74 +425,4 @@ function uncount(body: FunctionBody): void {
     body.i64_const(-1);
     body.emit('i64.add');
   });
-}
-
-/** A hit of the lookup table in 64-bit mode on a frame with decoded code stays here; all else asks host code. */
-function newFetchPage(
-  body: FunctionBody,
-  layout: MachineLayout,
-  linear: number,
-  page: number,
-  entry: number,
-  block: number,
-  askHost: () => void,
-): void {
-  const known = body.block();
-  const ask = body.block();
-  body.local_get(STATE);
-  body.load('i32.load', OFFSET.codeMode);
-  body.i32_const(CODE_MODE_64);
-  body.emit('i32.ne');
-  body.br_if(ask);
-  body.local_get(STATE);
-  body.load('i32.load', OFFSET.lookupTable);
-  body.local_get(linear);
-  body.i64_const(12 - Math.log2(LOOKUP_ENTRY_BYTES));
-  body.emit('i64.shr_u');
-  body.emit('i32.wrap_i64');
-  body.i32_const((LOOKUP_ENTRIES - 1) * LOOKUP_ENTRY_BYTES);
-  body.emit('i32.and');
-  body.emit('i32.add');
-  body.local_tee(entry);
-  body.load('i64.load', FETCH_TAG);
-  body.local_get(page);
-  pushField(body, 'tlbGeneration');
-  body.emit('i64.or');
-  body.emit('i64.ne');
-  body.br_if(ask);
-  // block = codeIndex[(page + addend - ramBase) >> 12]
-  body.local_get(page);
-  body.local_get(entry);
-  body.load('i64.load', ADDEND);
-  body.emit('i64.add');
-  body.emit('i32.wrap_i64');
-  body.i32_const(layout.ramBase);
-  body.emit('i32.sub');
-  body.i32_const(12);
-  body.emit('i32.shr_u');
-  body.i32_const(2);
-  body.emit('i32.shl');
-  body.load('i32.load', layout.codeIndex);
-  body.local_tee(block);
-  body.emit('i32.eqz');
-  body.br_if(ask);
-  body.local_get(block);
-  body.load('i32.load', 0);
-  body.i32_const(CODE_MODE_64);
-  body.emit('i32.ne');
-  body.br_if(ask);
-  setField(body, 'fetchPage', () => body.local_get(page));
-  setField(body, 'fetchAddend', () => {
-    body.local_get(entry);
-    body.load('i64.load', ADDEND);
-  });
-  body.local_get(STATE);
-  body.local_get(block);
-  body.i32_const(BLOCK_HEADER_BYTES);
-  body.emit('i32.add');
-  body.store('i32.store', OFFSET.fetchTable);
-  body.br(known);
-  body.end();
-  askHost();
-  body.end();
 }

@@ -4,7 +4,7 @@
  */
 import { type MemoryOperand, NO_REGISTER, type Operand, RIP_REGISTER, Segment } from '../../x86/instruction.ts';
 import type { Algebra, Facts, FlagOperation, SegmentReference, SimdOperation, Variable, VectorWord, Width } from '../algebra.ts';
-import { AF, CF, conditionOf, DF, flagBits, flagMask, OF, PF, SF, ZF } from '../flags.ts';
+import { AF, CF, carryAndOverflow, conditionOf, DF, flagBits, flagMask, OF, PF, resultFlags, SF, SHIFT_FLAGS, ZF } from '../flags.ts';
 import { BINARY32, BINARY64 } from '../float/binary-format.ts';
 import { fromInteger, toInteger } from '../float/conversion.ts';
 import { HOST_FUNCTIONS } from '../host-functions.ts';
@@ -359,6 +359,9 @@ export class Evaluator implements Algebra<bigint, boolean> {
 
   flags(operation: FlagOperation, width: Width, a: bigint, b: bigint, result: bigint): void {
     this.setFlags(flagMask(operation), flagBits(this, operation, width, a, b, result));
+  }
+  shiftFlags(width: Width, result: bigint, carry: bigint, overflow: bigint): void {
+    this.setFlags(SHIFT_FLAGS, resultFlags(this, width, result) | carryAndOverflow(this, carry, overflow));
   }
   setFlags(mask: bigint, bits: bigint): void {
     const state = this.processor.state;
