@@ -69,7 +69,7 @@ if [ ! -f "$out/vmlinux" ]; then
   mv "$out/vmlinux.new" "$out/vmlinux"
 fi
 
-if [ ! -f "$out/initrd" ] || [ "$here/initrd/init" -nt "$out/initrd" ] || [ "$here/make.sh" -nt "$out/initrd" ]; then
+if [ ! -f "$out/initrd" ] || [ "$here/initrd/init" -nt "$out/initrd" ] || [ "$here/initrd/lease" -nt "$out/initrd" ] || [ "$here/make.sh" -nt "$out/initrd" ]; then
   tree=$out/tree
   rm -rf "$tree"
   mkdir -p "$tree/bin" "$tree/proc" "$tree/sys" "$tree/dev" "$tree/tmp"
@@ -85,7 +85,8 @@ if [ ! -f "$out/initrd" ] || [ "$here/initrd/init" -nt "$out/initrd" ] || [ "$he
     cp "$modules/$module.ko" "$tree/modules/$number-${module##*/}.ko"
     number=$((number + 1))
   done
-  chmod 755 "$tree/init" "$tree/bin/busybox"
+  cp "$here/initrd/lease" "$tree/bin/lease"
+  chmod 755 "$tree/init" "$tree/bin/busybox" "$tree/bin/lease"
   find "$tree" -exec touch -h -d @0 {} +
   (cd "$tree" && find . | LC_ALL=C sort | "$busybox" cpio -o -H newc -R 0:0 2> /dev/null) | gzip -n -9 > "$out/initrd.new"
   mv "$out/initrd.new" "$out/initrd"

@@ -50,6 +50,8 @@ export interface StackOptions {
   readonly ramdisk?: Uint8Array;
   /** Disks of the guest on virtio, by their serial number. */
   readonly disks?: readonly { readonly name: string; readonly medium: ReadOnlyMedium }[];
+  /** A network card whose other end answers ARP, ping, DHCP, TCP echo and discard. Default false. */
+  readonly network?: boolean;
   /** Processors of the guest. Default 1. */
   readonly vcpus?: number;
   /** Memory of the guest. Default 64. */

@@ -33,7 +33,9 @@ export function builder(y: Argv): Argv {
       nargs: 1,
       describe: '[NAME=]FILE: a virtio disk; what the guest writes lasts as long as the run (baseline)',
     })
+    .option('net', { type: 'boolean', default: false, describe: 'a network card; 10.0.2.2 answers DHCP, ping, TCP 7 and 9 (baseline)' })
     .option('vcpus', { type: 'number', default: 1, describe: 'processors of the guest (baseline)' })
+    .option('seed', { type: 'number', default: 0, describe: 'of all chance: entropy, placement of pages' })
     .option('epoch', { type: 'number', describe: 'Unix time in seconds at the start' })
     .option('on', { choices: STACK_NAMES, default: 'baseline', describe: 'what the guest runs on' })
     .option('memory', { type: 'number', default: 64, describe: 'memory of the guest in MiB' })
@@ -70,7 +72,9 @@ export async function handler(argv: ArgumentsCamelCase): Promise<number> {
     memoryMiB,
     vcpus,
     ...(argv.ramdisk !== undefined && { ramdisk: readImage(String(argv.ramdisk)) }),
+    network: argv.net === true,
     disks: parseDisks((argv.disk as string[] | undefined) ?? []),
+    seed: BigInt(wholeNumber('--seed', Number(argv.seed))),
     ...(argv.epoch !== undefined && { epoch: BigInt(Number(argv.epoch)) }),
     engine: argv.engine as EngineName,
     observer: tracer(traces),
@@ -125,6 +129,11 @@ function parseDisks(texts: readonly string[]): { name: string; medium: ReadOnlyM
 function positive(name: string, value: number): bigint {
   if (!Number.isSafeInteger(value) || value <= 0) throw new ConfigError(`${name} ${value}: a positive whole number is expected`);
   return BigInt(value);
+}
+
+function wholeNumber(name: string, value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0) throw new ConfigError(`${name} ${value}: a whole number is expected`);
+  return value;
 }
 
 function expression(text: string): RegExp {
