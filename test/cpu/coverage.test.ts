@@ -27,22 +27,8 @@ const SYSTEM_TESTS = 'test/cpu/system/system-instructions.test.ts';
 const FAST_CALLS = { reason: 'leaves user code for good', test: SYSTEM_TESTS };
 const withoutFeature = (feature: string) => ({ reason: `no processor model has ${feature}: raises #UD`, test: undefined });
 
-/** Decoded, but no engine has them yet, and no processor model offers AVX: raise #UD. Strike out what gets a definition. */
-const UNWRITTEN = `VPERMILPS VPERMILPD VTESTPS VTESTPD VBROADCASTSS VMASKMOVPS VMASKMOVPD VZEROUPPER VZEROALL VBROADCASTSD
-  VBROADCASTF128 VPERM2F128 VINSERTF128 VEXTRACTF128 VPCMPESTRM VPCMPESTRI VPCMPISTRM VPCMPISTRI VPBROADCASTB
-  VPBROADCASTW VPBROADCASTD VPBROADCASTQ VPBLENDD VPSRLVD VPSRLVQ VPSRAVD VPSLLVD VPSLLVQ VPMASKMOVD VPMASKMOVQ
-  VBROADCASTI128 VPERMD VPERMPS VPERMQ VPERMPD VPERM2I128 VINSERTI128 VEXTRACTI128 VPGATHERDD VPGATHERDQ VPGATHERQD
-  VPGATHERQQ VGATHERDPS VGATHERDPD VGATHERQPS VGATHERQPD VCVTPH2PS VCVTPS2PH`.split(/\s+/);
-const FUSED = ['VFMADD', 'VFMSUB', 'VFNMADD', 'VFNMSUB', 'VFMADDSUB', 'VFMSUBADD'].flatMap((name) =>
-  ['132', '213', '231'].flatMap((order) =>
-    (/ADDSUB|SUBADD/.test(name) ? ['PS', 'PD'] : ['PS', 'PD', 'SS', 'SD']).map((type) => name + order + type),
-  ),
-);
-const unwritten = { reason: 'no engine has it yet, and no processor model offers it', test: undefined };
-
 /** Mnemonics of rows that neither vectors nor programs reach, with the reason, and the test that reaches them all the same. */
 const EXCEPTIONS: Readonly<Record<string, { readonly reason: string; readonly test: string | undefined }>> = {
-  ...Object.fromEntries([...UNWRITTEN, ...FUSED].map((mnemonic) => [mnemonic, unwritten])),
   SYSCALL: FAST_CALLS,
   SYSENTER: FAST_CALLS,
   RDRAND: withoutFeature('RDRAND'),

@@ -3,6 +3,7 @@
  * raises #UD). Answers depend on the model and on a little state (APIC id, CR4.OSXSAVE); never on the host.
  * Sources: SDM 2A CPUID; AMD APM 3 appendix E.
  */
+import { Xcr0 } from '../../x86/control-registers.ts';
 import { CpuidLeaf, FEATURE_BITS, type CpuidRegister, featureMask } from '../../x86/cpuid-leaves.ts';
 
 export type CpuidResult = [eax: number, ebx: number, ecx: number, edx: number];
@@ -66,6 +67,19 @@ function topology(model: CpuidModel, subleaf: number, { apicId, processors }: Cp
   return [0, 0, subleaf & 0xff, apicId];
 }
 
+/** Sizes of XSAVE areas: legacy region and header, then the AVX component where the model has it. */
+const XSAVE_BASE_BYTES = 576;
+const XSAVE_AVX_BYTES = 256;
+
+function xsaveLeaf(model: CpuidModel, subleaf: number, { xcr0 }: CpuidState, options: number): CpuidResult {
+  const avx = model.features.has('AVX');
+  const enabled = XSAVE_BASE_BYTES + ((xcr0 & BigInt(Xcr0.AVX)) !== 0n ? XSAVE_AVX_BYTES : 0);
+  const largest = XSAVE_BASE_BYTES + (avx ? XSAVE_AVX_BYTES : 0);
+  if (subleaf === 0) return [Xcr0.X87 | Xcr0.SSE | (avx ? Xcr0.AVX : 0), enabled, largest, 0];
+  if (subleaf === 1) return [options, enabled, 0, 0];
+  return subleaf === 2 && avx ? [XSAVE_AVX_BYTES, XSAVE_BASE_BYTES, 0, 0] : [0, 0, 0, 0];
+}
+
 export function cpuid(model: CpuidModel, leaf: number, subleaf: number, state: CpuidState): CpuidResult {
   const unsigned = leaf >>> 0;
   const fixed = model.leaves?.[`${unsigned.toString(16)}.${(subleaf >>> 0).toString(16)}`] ?? model.leaves?.[unsigned.toString(16)];
@@ -89,9 +103,7 @@ export function cpuid(model: CpuidModel, leaf: number, subleaf: number, state: C
       return topology(model, subleaf >>> 0, state);
     case CpuidLeaf.XSAVE:
       if (!model.features.has('XSAVE')) return [0, 0, 0, 0];
-      // Legacy region and header; no extended component is offered.
-      if (subleaf === 0) return [3, 576, 576, 0];
-      return subleaf === 1 ? [mask('eax', unsigned, 1), 576, 0, 0] : [0, 0, 0, 0];
+      return xsaveLeaf(model, subleaf, state, mask('eax', unsigned, 1));
     case CpuidLeaf.EXTENDED_MAXIMUM: {
       const [ebx, edx, ecx] = model.vendor === 'AuthenticAMD' ? words(model.vendor, 3) : [0, 0, 0];
       return [0x8000_0008, ebx, ecx, edx];

@@ -1,5 +1,7 @@
 /** All instruction definitions, family by family. Mnemonics without one are system instructions (cpu/system) or unknown. */
 import { collect, type Definitions } from '../definition.ts';
+import { avxLanes } from './avx-lanes.ts';
+import { avxMemory } from './avx-memory.ts';
 import { binaryArithmetic } from './binary-arithmetic.ts';
 import { bitAndByte } from './bit-and-byte.ts';
 import { bitManipulation } from './bit-manipulation.ts';
@@ -8,6 +10,8 @@ import { controlTransfer } from './control-transfer.ts';
 import { dataTransfer } from './data-transfer.ts';
 import { decimalArithmetic } from './decimal-arithmetic.ts';
 import { flagControl } from './flag-control.ts';
+import { fma } from './fma.ts';
+import { halfPrecision } from './half-precision.ts';
 import { logical } from './logical.ts';
 import { mmxConversion } from './mmx-conversion.ts';
 import { mmxInteger } from './mmx-integer.ts';
@@ -66,5 +70,6 @@ export function instructionDefinitions(): Definitions {
     mmxInteger,
     mmxConversion,
   ];
-  return collect([...general, ...sse, ...x87]);
+  const avx = [avxLanes, avxMemory, fma, halfPrecision];
+  return collect([...general, ...sse, ...x87, ...avx]);
 }

@@ -82,8 +82,9 @@ export function writeElements<V, B>(k: Algebra<V, B>, i: Facts, register: Operan
   writeLanes(k, i, register, lanes);
 }
 
-/** The lowest `bits` of a register, or a memory operand that has no more: one or two words. */
+/** The lowest `bits` of a register, or a memory operand that has no more: one, two or four words. */
 export function readLow<V, B>(k: Algebra<V, B>, i: Facts, operand: Operand, bits: number): V[] {
+  if (bits > 128) return k.read256(operand, false);
   if (bits > 64) return k.read128(operand, !i.row.vex);
   return [operand.kind === 'memory' ? k.read(operand) : k.readXmm(operand, 0)];
 }

@@ -1,9 +1,10 @@
 /**
  * PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM: comparisons of two strings in vectors, in plain TypeScript since they
  * have many parts and are rare. The steps have the names of the manual.
+ * The VEX forms of PCMPxSTRM clear the upper half of their result.
  * Source: SDM 2B §4.1 (imm8 control byte operation for PCMPESTRI / PCMPESTRM / PCMPISTRI / PCMPISTRM).
  */
-import { Cr0, Cr4 } from '../../x86/control-registers.ts';
+import { Cr0, Cr4, Xcr0 } from '../../x86/control-registers.ts';
 import { Flag } from '../../x86/eflags.ts';
 import { Vector } from '../../x86/exceptions.ts';
 import type { Instruction } from '../../x86/instruction.ts';
@@ -22,9 +23,12 @@ interface Text {
   readonly length: number;
 }
 
-function sseFault(processor: Processor): Status | undefined {
+function unavailable(processor: Processor, { row }: Instruction): Status | undefined {
   const { state } = processor;
-  if ((state.get32('cr0') & Cr0.EM) !== 0 || (state.get32('cr4') & Cr4.OSFXSR) === 0) return processor.fault(Vector.UD);
+  if (row.vex) {
+    const vectors = BigInt(Xcr0.SSE | Xcr0.AVX);
+    if ((state.get32('cr4') & Cr4.OSXSAVE) === 0 || (state.get('xcr0') & vectors) !== vectors) return processor.fault(Vector.UD);
+  } else if ((state.get32('cr0') & Cr0.EM) !== 0 || (state.get32('cr4') & Cr4.OSFXSR) === 0) return processor.fault(Vector.UD);
   return (state.get32('cr0') & Cr0.TS) !== 0 ? processor.fault(Vector.NM) : undefined;
 }
 
@@ -124,8 +128,8 @@ function sourceWords(processor: Processor, instruction: Instruction): [bigint, b
 
 function compare(explicit: boolean, toIndex: boolean): Handler {
   return (processor, instruction) => {
-    const unavailable = sseFault(processor);
-    if (unavailable !== undefined) return unavailable;
+    const fault = unavailable(processor, instruction);
+    if (fault !== undefined) return fault;
     const words = sourceWords(processor, instruction);
     if (words === undefined) return Status.FAULT;
     const { state } = processor;
@@ -141,13 +145,19 @@ function compare(explicit: boolean, toIndex: boolean): Handler {
     const selected = (control & 0x40) !== 0;
     if (toIndex) writeIndex(processor, result, a.length, selected);
     else writeMask(state, result, a.length, selected);
+    if (!toIndex && instruction.row.vex) {
+      state.set('ymmHigh', 0n, 0);
+      state.set('ymmHigh', 0n, 1);
+    }
     return Status.CONTINUE;
   };
 }
 
-export const STRING_COMPARISON_INSTRUCTIONS: Readonly<Record<string, Handler>> = {
-  PCMPESTRI: compare(true, true),
-  PCMPESTRM: compare(true, false),
-  PCMPISTRI: compare(false, true),
-  PCMPISTRM: compare(false, false),
-};
+const FORMS = { ESTRI: compare(true, true), ESTRM: compare(true, false), ISTRI: compare(false, true), ISTRM: compare(false, false) };
+
+export const STRING_COMPARISON_INSTRUCTIONS: Readonly<Record<string, Handler>> = Object.fromEntries(
+  Object.entries(FORMS).flatMap(([form, handler]) => [
+    [`PCMP${form}`, handler],
+    [`VPCMP${form}`, handler],
+  ]),
+);

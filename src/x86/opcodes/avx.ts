@@ -193,13 +193,11 @@ VEX.128.66.0F C4 /r ib | VPINSRW xmm, xmm, r32/m16, imm8
 VEX.128.66.0F3A 20 /r ib | VPINSRB xmm, xmm, r32/m8, imm8
 VEX.128.66.0F3A.W0 22 /r ib | VPINSRD xmm, xmm, r/m32, imm8
 VEX.128.66.0F3A.W1 22 /r ib | VPINSRQ xmm, xmm, r/m64, imm8 | | 64
-VEX.128.66.0F3A.W1 22 /r ib | VPINSRD xmm, xmm, r/m32, imm8 | | legacy
 VEX.128.66.0F C5 /r ib | VPEXTRW r32, xmm, imm8
 VEX.128.66.0F3A 14 /r ib | VPEXTRB r32/m8, xmm, imm8
 VEX.128.66.0F3A 15 /r ib | VPEXTRW r32/m16, xmm, imm8
 VEX.128.66.0F3A.W0 16 /r ib | VPEXTRD r/m32, xmm, imm8
 VEX.128.66.0F3A.W1 16 /r ib | VPEXTRQ r/m64, xmm, imm8 | | 64
-VEX.128.66.0F3A.W1 16 /r ib | VPEXTRD r/m32, xmm, imm8 | | legacy
 VEX.128.66.0F38 41 /r | VPHMINPOSUW xmm, xmm/m128
 VEX.128.66.0F3A 60 /r ib | VPCMPESTRM xmm, xmm/m128, imm8 | r r r
 VEX.128.66.0F3A 61 /r ib | VPCMPESTRI xmm, xmm/m128, imm8 | r r r
