@@ -26,7 +26,10 @@ const partialRemainder = subroutine('x87.remainder', 1, 0, (k, nearest) => {
   );
   const [m, s, flags] = result.get();
   const [ended] = k.call(raise, flags);
-  setStatus(k, C0 | C1 | C2 | C3, codes.get());
+  // An unmasked denormal operand ends it before it has found anything.
+  const kept = k.and(k.field('fpuStatus'), k.constant(C0 | C2 | C3));
+  const stopped = k.both(k.ne(ended, zero), k.eq(flags, k.constant(X87Flag.DE)));
+  setStatus(k, C0 | C1 | C2 | C3, k.select(stopped, kept, codes.get()));
   k.when(k.eq(ended, zero), () => void k.call(writeStack, zero, m, s));
   return [];
 });
