@@ -8,6 +8,7 @@
  * Sources: POSIX rename, link, open (O_EXCL); LWN "Ensuring data reaches disk".
  */
 
+import { randomUUID } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import { link, mkdir, open, readdir, rename, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -49,7 +50,6 @@ export class DirectoryStore implements ObjectStore {
   readonly capabilities: StoreCapabilities;
   readonly #root: string;
   readonly #sync: boolean;
-  #temporary = 0;
   #lastTime = 0;
   #closed = false;
 
@@ -71,7 +71,7 @@ export class DirectoryStore implements ObjectStore {
     const bytes = await bodyBytes(body, this.capabilities.maxObjectBytes);
     return this.#run(key, async () => {
       await mkdir(dirname(path), { recursive: true });
-      const temporary = `${path}.tmp-${process.pid}-${++this.#temporary}`;
+      const temporary = `${path}.tmp-${randomUUID()}`;
       try {
         const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
         let info: ObjectInfo;

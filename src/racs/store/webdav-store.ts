@@ -5,6 +5,7 @@
  * Sources: RFC 4918 §9.1 PROPFIND, §9.3 MKCOL, §9.9 MOVE, §10 headers; RFC 9110 §14 ranges.
  */
 
+import { randomUUID } from 'node:crypto';
 import {
   bodyBytes,
   type CallOptions,
@@ -48,7 +49,6 @@ export class WebDavStore implements ObjectStore {
   readonly #authorization: Record<string, string>;
   /** Folders known to exist. */
   readonly #folders = new Set<string>();
-  #temporary = 0;
 
   constructor({ endpoint, user, password, connections }: WebDavStoreOptions) {
     this.#client = new HttpClient('webdav', endpoint, connections === undefined ? {} : { connections });
@@ -64,7 +64,7 @@ export class WebDavStore implements ObjectStore {
     const bytes = await bodyBytes(body, this.capabilities.maxObjectBytes);
     const path = this.#path(key);
     await this.#makeFolders(key, options);
-    const temporary = `${path}.tmp-${process.pid}-${Date.now().toString(36)}-${++this.#temporary}`;
+    const temporary = `${path}.tmp-${randomUUID()}`;
     const stored = await this.#send('PUT', temporary, { body: bytes, ...options });
     await this.#expect(stored, [200, 201, 204], true);
     await stored.bytes();
