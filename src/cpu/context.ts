@@ -12,7 +12,7 @@ import { flushLookup } from './mmu/lookup-table.ts';
 import { updateMode } from './mode.ts';
 import type { Processor } from './processor.ts';
 import { Shadow } from './shadow.ts';
-import type { FieldName } from './state.ts';
+import { type FieldName, OFFSET } from './state.ts';
 import { loadFxImage, saveFxImage } from './system/fxsave.ts';
 
 /** Fields that a context holds under the same name, as 64-bit values. */
@@ -89,6 +89,7 @@ export function saveContext(processor: Processor, into: CpuContext): void {
   into.debug[4] = state.get('dr', 6);
   into.debug[5] = state.get('dr', 7);
   saveFxImage(state, into.fxsave);
+  into.upperHalves.set(state.u64.subarray(OFFSET.ymmHigh >> 3, (OFFSET.ymmHigh >> 3) + 32));
   const shadow = state.get32('interruptShadow');
   into.interruptShadow = shadow === 0 ? 0 : Shadow.FRESH | (shadow & Shadow.BY_SS);
   into.halted = state.get32('halted') !== 0;
@@ -115,6 +116,7 @@ export function loadContext(processor: Processor, from: CpuContext): void {
   state.set('dr', from.debug[4], 6);
   state.set('dr', from.debug[5], 7);
   assert(loadFxImage(state, from.fxsave), 'a context holds a bad MXCSR');
+  state.u64.set(from.upperHalves, OFFSET.ymmHigh >> 3);
   state.set32('interruptShadow', from.interruptShadow);
   state.set32('halted', from.halted ? 1 : 0);
   state.set('repeatActive', 0n);

@@ -37,6 +37,8 @@ export interface CpuContext {
   debug: BigUint64Array; // DR0..DR3, DR6, DR7
   /** FXSAVE image: x87, MXCSR, XMM0..15. */
   fxsave: Uint8Array; // 512
+  /** Bits 255:128 of the 16 vector registers, two words each. */
+  upperHalves: BigUint64Array;
   /** 1 while interrupts are held off by MOV SS or STI. */
   interruptShadow: number;
   halted: boolean;
@@ -76,6 +78,7 @@ export function newCpuContext(): CpuContext {
     tr: segment(),
     debug: new BigUint64Array([0n, 0n, 0n, 0n, 0xffff0ff0n, 0x400n]),
     fxsave,
+    upperHalves: new BigUint64Array(32),
     interruptShadow: 0,
     halted: false,
   };

@@ -350,5 +350,6 @@ function copyContext(from: CpuContext, into: CpuContext): void {
     tr: { ...from.tr },
     debug: from.debug.slice(),
     fxsave: from.fxsave.slice(),
+    upperHalves: from.upperHalves.slice(),
   });
 }
