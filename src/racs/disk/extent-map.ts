@@ -151,7 +151,7 @@ export class ExtentMap {
     const added = kept.length / stride;
     const count = region.count - (to - begin) + added;
     if (region.shared || count * stride > region.words.length) {
-      const words = new Uint32Array(Math.max(8, Math.ceil(count * 1.5)) * stride);
+      const words = new Uint32Array(Math.max(8, region.count, Math.ceil(count * 1.5)) * stride);
       words.set(region.words.subarray(0, region.count * stride));
       region.words = words;
       region.shared = false;

@@ -227,7 +227,7 @@ export class LogDisk implements BlockStore {
     checkBlockRequest(this, 'write', firstSector, from.length);
     this.#checkAlive();
     for (let at = 0; at < from.length; ) {
-      await this.#room();
+      while (this.#open.room === 0) await this.#room();
       const step = Math.min(from.length - at, this.#open.room * sectorBytes);
       this.#append(firstSector + at / sectorBytes, from.subarray(at, at + step), { journaled: true });
       at += step;
@@ -238,7 +238,7 @@ export class LogDisk implements BlockStore {
     checkBlockRequest(this, 'discard', firstSector, sectorCount * sectorBytes);
     this.#checkAlive();
     if (sectorCount === 0 || this.#map.lookup(firstSector, sectorCount).every(({ segment }) => segment === 0)) return;
-    await this.#room();
+    while (this.#open.room === 0) await this.#room();
     this.#beginSegment();
     this.#open.discard(firstSector, sectorCount);
     this.#map.set(firstSector, sectorCount, 0, 0);
@@ -416,14 +416,12 @@ export class LogDisk implements BlockStore {
     return this.#pending.length < this.#options.maxPendingSegments;
   }
 
-  /** Resolves when the open segment takes at least a sector. */
+  /** Makes or awaits room in the open segment. Others may be faster, so the caller looks again. */
   async #room(): Promise<void> {
-    for (;;) {
-      this.#checkAlive();
-      if (this.#open.room > 0) return;
-      if (this.#hasRoom()) this.#seal();
-      else await this.#wait(() => this.#open.room > 0 || this.#hasRoom());
-    }
+    this.#checkAlive();
+    if (this.#hasRoom()) this.#seal();
+    else await this.#wait(() => this.#open.room > 0 || this.#hasRoom());
+    this.#checkAlive();
   }
 
   #sealIfFull(): void {
@@ -680,7 +678,7 @@ export class LogDisk implements BlockStore {
   async #relocate(segment: number, first: number, offset: number, data: Uint8Array): Promise<number> {
     let moved = 0;
     for (let at = 0; at < data.length; ) {
-      await this.#room();
+      while (this.#open.room === 0) await this.#room();
       const count = Math.min(data.length / sectorBytes - at / sectorBytes, this.#open.room);
       const from = first + at / sectorBytes;
       const [range] = this.#map.lookup(from, count);
@@ -769,7 +767,7 @@ export class LogDisk implements BlockStore {
   async #replayRoom(): Promise<void> {
     if (this.#open.room > 0) return;
     await this.#wait(() => this.#hasRoom());
-    this.#seal(null);
+    if (this.#open.room === 0) this.#seal(null);
   }
 
   /** One change of the record at a time, each only while we are the owner. */
