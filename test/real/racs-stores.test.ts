@@ -7,12 +7,18 @@ import { describe, expect, it } from 'vitest';
 import { fillRandom, seedRandom } from '../../src/base/random.ts';
 import { Codec } from '../../src/racs/codec/codec.ts';
 import { parityRows } from '../../src/racs/codec/matrix.ts';
+import { ConditionalRegister } from '../../src/racs/register/conditional-register.ts';
+import { PaxosRegister } from '../../src/racs/register/paxos-register.ts';
 import { AzureStore } from '../../src/racs/store/azure-store.ts';
+import { EtcdRegister } from '../../src/racs/store/etcd-register.ts';
 import { S3Store } from '../../src/racs/store/s3-store.ts';
+import { systemChance, systemClock } from '../../src/racs/store/system.ts';
 import { WebDavStore } from '../../src/racs/store/webdav-store.ts';
+import { ZooKeeperRegister } from '../../src/racs/store/zookeeper-register.ts';
+import { itKeepsTheCommitRegisterContract } from '../support/commit-register-contract.ts';
 import { itKeepsTheObjectStoreContract } from '../support/object-store-contract.ts';
 
-const { RACS_CEPH, RACS_AZURITE, RACS_WEBDAV, RACS_S3RVER, RACS_ISAL } = process.env;
+const { RACS_CEPH, RACS_AZURITE, RACS_WEBDAV, RACS_S3RVER, RACS_ISAL, RACS_ETCD, RACS_ZOOKEEPER } = process.env;
 const azuriteKey = 'Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==';
 const fresh = (): string => `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}/`;
 
@@ -26,7 +32,7 @@ describe.skipIf(!RACS_CEPH)('Ceph RGW', () => {
       await store.createBucket();
       return store;
     },
-    { runs: 5 },
+    { runs: 5, longestKey: 900 },
   );
 
   it('refuses a wrong secret, and the message does not tell it', async () => {
@@ -59,7 +65,7 @@ describe.skipIf(!RACS_AZURITE)('Azurite', () => {
       await store.createContainer();
       return store;
     },
-    { runs: 5 },
+    { runs: 5, longestKey: 900 },
   );
 });
 
@@ -70,7 +76,7 @@ describe.skipIf(!RACS_WEBDAV)('WebDAV of rclone', () => {
       await store.createCollection();
       return store;
     },
-    { runs: 5 },
+    { runs: 5, longestKey: 900 },
   );
 });
 
@@ -82,6 +88,63 @@ describe.skipIf(!RACS_S3RVER)('s3rver', () => {
     expect(new TextDecoder().decode((await store.get('d/a', { range: { first: 1, end: 3 } })).body)).toBe('bc');
     await store.delete('d/a');
     await expect(store.head('d/a')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+});
+
+describe.skipIf(!RACS_ETCD)('etcd', () => {
+  let prefix = '';
+  itKeepsTheCommitRegisterContract({
+    create() {
+      prefix = fresh();
+      return new EtcdRegister({ endpoints: [RACS_ETCD!], prefix });
+    },
+    second: () => new EtcdRegister({ endpoints: [RACS_ETCD!], prefix }),
+  });
+});
+
+describe.skipIf(!RACS_ZOOKEEPER)('ZooKeeper', () => {
+  let root = '';
+  itKeepsTheCommitRegisterContract({
+    create() {
+      root = `/${fresh().slice(0, -1)}`;
+      return new ZooKeeperRegister({ servers: [RACS_ZOOKEEPER!], root });
+    },
+    second: () => new ZooKeeperRegister({ servers: [RACS_ZOOKEEPER!], root }),
+  });
+});
+
+const azure = async () => {
+  const options = { endpoint: RACS_AZURITE!, account: 'devstoreaccount1', accountKey: azuriteKey, container: 'registers', prefix: fresh() };
+  const store = new AzureStore(options);
+  await store.createContainer();
+  return store;
+};
+
+describe.skipIf(!RACS_CEPH)('conditional writes at Ceph RGW', () => {
+  itKeepsTheCommitRegisterContract({
+    async create() {
+      const store = s3(RACS_CEPH!, 'AKRACS', 'SKRACSSECRET', 'ceph');
+      await store.createBucket();
+      return new ConditionalRegister(store, { chance: systemChance });
+    },
+  });
+});
+
+describe.skipIf(!RACS_AZURITE)('conditional writes at Azurite', () => {
+  itKeepsTheCommitRegisterContract({ create: async () => new ConditionalRegister(await azure(), { chance: systemChance }) });
+});
+
+describe.skipIf(!RACS_CEPH || !RACS_AZURITE)('a majority of two users of Ceph RGW and Azurite', () => {
+  itKeepsTheCommitRegisterContract({
+    async create() {
+      const one = s3(RACS_CEPH!, 'AKRACS', 'SKRACSSECRET', 'ceph');
+      const [endpoint, prefix] = [RACS_CEPH!, fresh()];
+      const credentials = { accessKeyId: 'AKRACS2', secretAccessKey: 'SKRACSSECRET2' };
+      const two = new S3Store({ endpoint, bucket: 'second', credentials, dialect: 'ceph', prefix });
+      await one.createBucket();
+      await two.createBucket();
+      return new PaxosRegister([one, two, await azure()], { clock: systemClock, chance: systemChance });
+    },
   });
 });
 

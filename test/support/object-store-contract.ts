@@ -1,6 +1,7 @@
 /**
  * What every ObjectStore must do (src/racs/object-store.ts). A test file calls {@link itKeepsTheObjectStoreContract}
- * once per kind of store; `create` gives an empty store. Against a slow server `runs` bounds the property tests.
+ * once per kind of store; `create` gives an empty store. Against a slow server `runs` bounds the property tests;
+ * `longestKey` is for stores under a prefix.
  */
 
 import fc from 'fast-check';
@@ -14,7 +15,10 @@ async function* pieces(...parts: string[]): AsyncGenerator<Uint8Array> {
   for (const part of parts) yield text(part);
 }
 
-export function itKeepsTheObjectStoreContract(create: () => ObjectStore | Promise<ObjectStore>, options: { runs?: number } = {}): void {
+export function itKeepsTheObjectStoreContract(
+  create: () => ObjectStore | Promise<ObjectStore>,
+  options: { runs?: number; longestKey?: number } = {},
+): void {
   it('gives back what was put, with size and etag, and no alias of either buffer', async () => {
     const store = await create();
     const body = text('hello');
@@ -181,7 +185,7 @@ export function itKeepsTheObjectStoreContract(create: () => ObjectStore | Promis
       'a b+c',
       'quo\'te"',
       'back\\slash',
-      'x'.repeat(1024),
+      'x'.repeat(options.longestKey ?? 1024),
       'nl\n',
       '<&>',
     ];

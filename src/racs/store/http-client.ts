@@ -80,7 +80,7 @@ export class HttpClient {
       request.once('response', (response) => {
         async function* stream(): AsyncGenerator<Uint8Array> {
           try {
-            for await (const piece of response) yield piece as Uint8Array;
+            for await (const piece of response as AsyncIterable<Buffer>) yield new Uint8Array(piece.buffer, piece.byteOffset, piece.length);
           } catch (error) {
             throw failed(error as NodeJS.ErrnoException);
           }
@@ -90,7 +90,7 @@ export class HttpClient {
         const bytes = async (): Promise<Uint8Array> => {
           const gathered: Uint8Array[] = [];
           for await (const piece of pieces) gathered.push(piece);
-          return gathered.length === 1 ? gathered[0]! : Buffer.concat(gathered);
+          return gathered.length === 1 ? gathered[0]! : new Uint8Array(Buffer.concat(gathered));
         };
         resolve({
           ...{ status: response.statusCode ?? 0, headers: response.headers, bytes, stream: pieces },
