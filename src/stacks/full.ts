@@ -29,6 +29,8 @@ export function buildFull(options: StackOptions, bottom: Bottom): Stack {
       kernel: options.image,
       memoryMiB,
       commandLine: options.commandLine ?? '',
+      ...(options.ramdisk && { ramdisk: options.ramdisk }),
+      vcpus: options.vcpus ?? 1,
       onShutdown: 'preserve',
     },
   });

@@ -4,14 +4,15 @@
  *  1. createdomain with the HVM flag, max_vcpus, max_mem; two unbound event channels towards Dom0.
  *  2. populate_physmap: guest frames from 0 on in 2 MiB extents (so that the second stage can use large leaves), then
  *     the two ring pages behind the memory; set_memory_map says which of it is RAM.
- *  3. The multiboot kernel and its information are written through foreign maps, which name guest frames.
+ *  3. The kernel (multiboot, Linux or PVH), its ramdisk and information are written through foreign maps, which name guest frames.
  *  4. hvm_op set_param: the ring pages and their ports. Grants 0 (console) and 1 (xenstore) towards Dom0.
  *  5. vCPU 0 gets the registers of a multiboot loader. Without a kernel it stays as it is: host code will own ring 0.
  *
  * Sources: Xen public/domctl.h, memory.h, hvm/hvm_op.h, hvm/params.h, hvm/hvm_vcpu.h; Multiboot Specification §3.2.
  */
 
-import { type LoadedImage, loadMultiboot } from '../../boot/multiboot.ts';
+import type { FlatStart } from '../../boot/linux.ts';
+import { loadKernel } from '../../boot/load-kernel.ts';
 import {
   XEN_DOMCTL_CDF_hap,
   XEN_DOMCTL_CDF_hvm,
@@ -74,7 +75,8 @@ export function buildFullDomain(kernel: Dom0Kernel, config: CheckedFullConfig, u
   checkCapabilities(kernel, 'hvm-3.0-x86_64', 'full domains');
   const image = new PagedImage(config.memoryMiB * 2 ** 20);
   // Pure, so that what cannot fit is refused before anything exists.
-  const start = config.kernel === undefined ? undefined : loadMultiboot(image, config.kernel, config.name, config.commandLine);
+  const { name, commandLine, ramdisk, vcpus } = config;
+  const start = config.kernel && loadKernel(image, config.kernel, { name, commandLine, ramdisk, processors: vcpus });
   const domid = kernel.calls.mustDomctl(XEN_DOMCTL_createdomain, 0, xen_domctl_createdomain, {
     handle: uuid,
     flags: XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
@@ -96,7 +98,7 @@ function fill(
   kernel: Dom0Kernel,
   config: CheckedFullConfig,
   image: PagedImage,
-  start: LoadedImage | undefined,
+  start: FlatStart | undefined,
   domid: number,
 ): BuiltDomain {
   const { calls } = kernel;
@@ -173,13 +175,14 @@ function seedGrants(kernel: Dom0Kernel, domid: number, scratch: number, consoleF
   if (removed.result < 0) throw hypercallError(`memory_op.remove_from_physmap of domain ${domid}`, removed.result);
 }
 
-/** Protected mode, paging off, flat segments, EAX and EBX as multiboot wants them. */
-function setContext(kernel: Dom0Kernel, domid: number, start: LoadedImage): void {
+/** Protected mode, paging off, flat segments, registers as the boot protocol wants them. */
+function setContext(kernel: Dom0Kernel, domid: number, start: FlatStart): void {
   const { calls } = kernel;
   const image = vcpu_hvm_context_32.write({
     mode: VCPU_HVM_MODE_32B,
-    eax: start.eax,
-    ebx: start.ebx,
+    eax: start.eax ?? 0,
+    ebx: start.ebx ?? 0,
+    esi: start.esi ?? 0,
     eip: start.entry,
     eflags: 2,
     cr0: cr0ProtectedMode,

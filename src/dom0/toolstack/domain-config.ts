@@ -11,7 +11,7 @@ import { LEGACY_MAX_VCPUS } from '../../xen-abi/xen.ts';
 export interface DomainConfig {
   /** Letters, digits, `_`, `-`, `.`, `+`; unique among the domains. */
   readonly name: string;
-  /** Default `pv`: paravirtual. `full`: second-stage paging and a PC's devices, for an unmodified multiboot kernel. */
+  /** Default `pv`: paravirtual. `full`: second-stage paging and a PC's devices, for an unmodified kernel (multiboot, Linux, PVH). */
   readonly type?: 'pv' | 'full';
   /** The kernel's file. Only a full domain can do without: its ring 0 is then host code, which the stack brings. */
   readonly kernel?: Uint8Array;
@@ -37,8 +37,9 @@ export interface CheckedPvConfig extends CheckedOptions {
 
 export interface CheckedFullConfig extends CheckedOptions {
   readonly type: 'full';
-  /** A multiboot image; undefined for host code. */
+  /** Undefined for host code. */
   readonly kernel: Uint8Array | undefined;
+  readonly ramdisk: Uint8Array | undefined;
 }
 
 interface CheckedOptions {
@@ -64,8 +65,10 @@ export function checkDomainConfig(config: DomainConfig): CheckedConfig {
   if (uuid !== undefined && uuid.length !== 16) throw new ConfigError(`a UUID has 16 bytes, not ${uuid.length}`);
   const options = { name, commandLine, memoryMiB, vcpus, onShutdown, uuid };
   if (config.type === 'full') {
-    if (config.ramdisk !== undefined) throw new ConfigError('a full domain is started by multiboot without modules: no ramdisk');
-    return { type: 'full', kernel: config.kernel === undefined ? undefined : unwrapped(config.kernel), ...options };
+    const { kernel, ramdisk } = config;
+    if (ramdisk !== undefined && kernel === undefined) throw new ConfigError(`domain "${name}" has a ramdisk and no kernel`);
+    if (kernel !== undefined) refuseWrongFile(kernel);
+    return { type: 'full', kernel, ramdisk, ...options };
   }
   if (config.kernel === undefined) throw new ConfigError(`domain "${name}" has no kernel`);
   const image = readPvImage(parseElf(unwrapped(config.kernel)));
@@ -73,9 +76,13 @@ export function checkDomainConfig(config: DomainConfig): CheckedConfig {
 }
 
 /** Names the usual wrong files, so that the message says more than "not an ELF file". */
-function unwrapped(kernel: Uint8Array): Uint8Array {
+function refuseWrongFile(kernel: Uint8Array): void {
   if (kernel.length === 0) throw new ConfigError('the kernel is an empty file');
   if (kernel[0] === 0x1f && kernel[1] === 0x8b) throw new ConfigError('the kernel is compressed with gzip: unpack it first');
+}
+
+function unwrapped(kernel: Uint8Array): Uint8Array {
+  refuseWrongFile(kernel);
   const header = kernel.length > 0x206 ? String.fromCharCode(...kernel.subarray(0x202, 0x206)) : '';
   if (header === 'HdrS') throw new ConfigError('the kernel is a bzImage: unpack the vmlinux in it first');
   return kernel;

@@ -21,7 +21,7 @@ import type { ExitContext } from './exit-context.ts';
 import type { FullDomain } from './full-domain.ts';
 import { guestCpuid } from './guest-cpuid.ts';
 import { readGuestMsr, writeGuestMsr } from './guest-msr.ts';
-import { hasInterrupt } from './interrupts.ts';
+import { devicesChanged, hasInterrupt } from './interrupts.ts';
 import { vmcall } from './vmcall.ts';
 
 /** Reasons, and the two accesses to its local APIC that only host code in ring 0 makes. */
@@ -117,8 +117,8 @@ function handle(context: ExitContext, exit: VmExit): void {
       vmcall(context);
       return;
     case 'second-stage-violation':
-      // Nothing answers there: reads are all ones, writes go nowhere, which is what the processor makes of no answer.
       cpu.touch('page-table', vcpu.domain.id);
+      accessRegisters(context, exit);
       return;
     case 'triple-fault':
       crashDomain(hypervisor, vcpu.domain, `triple fault of vCPU ${vcpu.id} at 0x${cpu.rip.toString(16)}`);
@@ -134,11 +134,42 @@ export function accessPort(hypervisor: Hypervisor, full: FullDomain, vcpu: Vcpu,
   devices.advance(cpu.cycles);
   if (exit.direction === 'in') {
     exit.value = devices.read(exit.port, exit.size, cpu.cycles);
-    return;
+  } else {
+    const before = devices.nextEvent();
+    devices.write(exit.port, exit.size, exit.value, cpu.cycles);
+    if (devices.nextEvent() !== before) timersChanged(hypervisor, full.domain.vcpus[0] ?? vcpu);
   }
-  const before = devices.nextEvent();
-  devices.write(exit.port, exit.size, exit.value, cpu.cycles);
-  if (devices.nextEvent() !== before) timersChanged(hypervisor, full.domain.vcpus[0] ?? vcpu);
+  devicesChanged(hypervisor, full);
+}
+
+type ViolationExit = Extract<VmExit, { reason: 'second-stage-violation' }>;
+
+/**
+ * Registers of the PC in memory. Where nothing answers reads are all ones and writes go nowhere, which is what the
+ * processor makes of an exit that is left as it is.
+ */
+function accessRegisters({ hypervisor, full, state, cpu }: ExitContext, exit: ViolationExit): void {
+  const { mmio } = exit;
+  if (mmio === undefined) return;
+  const { devices } = full;
+  const { id } = state.vcpu;
+  const apic = devices.apics.all[id];
+  const before = apic?.nextEvent;
+  devices.advance(cpu.cycles);
+  for (let done = 0; done < mmio.size; done += 4) {
+    const size = Math.min(4, mmio.size - done) as 1 | 2 | 4;
+    const shift = BigInt(8 * done);
+    const mask = ((1n << BigInt(8 * size)) - 1n) << shift;
+    const address = exit.guestPhysical + done;
+    if (exit.access === 'read') {
+      const value = devices.readMemory(id, address, size, cpu.cycles);
+      if (value !== undefined) mmio.value = (mmio.value & ~mask) | ((BigInt(value) << shift) & mask);
+    } else {
+      devices.writeMemory(id, address, size, Number((mmio.value & mask) >> shift), cpu.cycles, cpu.cycles);
+    }
+  }
+  if (apic?.nextEvent !== before) timersChanged(hypervisor, state.vcpu);
+  devicesChanged(hypervisor, full);
 }
 
 /** HLT with interrupts off is the last thing that a vCPU does; when all have done it, the domain is off. */

@@ -91,14 +91,32 @@ export interface FullDomainEvents {
   /** `code` undefined: switched off; else the value of the debug exit. */
   powerOff(full: FullDomain, code: number | undefined): void;
   unknownPort(full: FullDomain, port: number, write: boolean): void;
+  /** Messages between local APICs that are not interrupts by vector. */
+  init(full: FullDomain, vcpu: number): void;
+  startup(full: FullDomain, vcpu: number, vector: number): void;
 }
 
-export function newFullDomain(domain: Domain, tscKhz: number, profile: FullProfile, events: FullDomainEvents): FullDomain {
+/** What the platform gives to the PC of a full domain. */
+export interface FullDomainPlatform {
+  readonly tscKhz: number;
+  /** Unix time in seconds when the platform's cycle counter was 0. */
+  readonly epoch: bigint;
+  readonly physicalAddressBits: number;
+}
+
+export function newFullDomain(domain: Domain, platform: FullDomainPlatform, profile: FullProfile, events: FullDomainEvents): FullDomain {
   const full: FullDomain = {
     domain,
     physmap: new Physmap(domain, profile.largestLeaf),
     devices: new PcDevices({
-      tscKhz,
+      tscKhz: platform.tscKhz,
+      epoch: platform.epoch,
+      processors: domain.maxVcpus,
+      // DEVIATION: no x2APIC and no TSC deadline (guest-cpuid.ts hides them); NMIs between vCPUs are not delivered.
+      apic: { x2apic: false, tscDeadline: false, physicalAddressBits: platform.physicalAddressBits },
+      init: (vcpu) => events.init(full, vcpu),
+      startup: (vcpu, vector) => events.startup(full, vcpu, vector),
+      reset: () => events.powerOff(full, undefined),
       transmit: (byte) => events.transmit(full, byte),
       powerOff: (code) => events.powerOff(full, code),
       unknownPort: (port, write) => events.unknownPort(full, port, write),

@@ -9,6 +9,7 @@ import type { SaveReader, SaveWriter } from '../../base/persist.ts';
 import type { CpuContext } from '../../platform/context.ts';
 import type { PlatformCpu } from '../../platform/cpu.ts';
 import type { VmExit } from '../../platform/virtualization.ts';
+import { CpuidLeaf } from '../../x86/cpuid-leaves.ts';
 import { ENODEV } from '../../xen-abi/errno.ts';
 import { GNTST_general_error } from '../../xen-abi/grant-table.ts';
 import { HVM_PARAM_CONSOLE_EVTCHN, VCPU_HVM_CONTEXT_BYTES, VCPU_HVM_MODE_64B, vcpu_hvm_context_64 } from '../../xen-abi/hvm.ts';
@@ -25,12 +26,13 @@ import { flushOutput, receiveInput, transmitByte } from './console-output.ts';
 import type { ExitContext } from './exit-context.ts';
 import { handleBoundary, handleExit } from './exits.ts';
 import { firstContext } from './first-context.ts';
-import { type FullDomain, type FullVcpu, newFullDomain, newFullVcpu } from './full-domain.ts';
+import { type FullDomain, type FullDomainPlatform, type FullVcpu, newFullDomain, newFullVcpu } from './full-domain.ts';
 import { GuestPhysicalMemory } from './guest-physical-memory.ts';
 import { hvmOp } from './hvm-op.ts';
-import { injectInterrupt, interruptRaised, requestVector, timerVector } from './interrupts.ts';
+import { devicesChanged, injectInterrupt, requestVector, timerVector } from './interrupts.ts';
 import type { FullProfile } from './profile.ts';
 import { restoreFullDomain, saveFullDomain } from './save-full-domain.ts';
+import { initVcpu, startVcpu } from './start-vcpu.ts';
 
 const saveVersion = 1;
 
@@ -69,7 +71,7 @@ export class FullDomains implements DomainKind {
   createDomain(hypervisor: Hypervisor, domain: Domain): number {
     // A platform without virtualization is a full domain itself: none inside it.
     if (hypervisor.platform.cpus.some((cpu) => cpu.virtualization === undefined)) return -ENODEV;
-    const full = newFullDomain(domain, hypervisor.platform.tscKhz, this.profile, {
+    const full = newFullDomain(domain, this.#platform(hypervisor, domain), this.profile, {
       transmit: (target, byte) => {
         this.#options.serial?.(domain, byte);
         transmitByte(hypervisor, target, byte);
@@ -79,10 +81,19 @@ export class FullDomains implements DomainKind {
         flushOutput(hypervisor, target);
         shutdownDomain(hypervisor, domain, SHUTDOWN_poweroff);
       },
+      init: (target, index) => initVcpu(hypervisor, target, index),
+      startup: (target, index, vector) => startVcpu(hypervisor, target, index, vector),
       unknownPort: (_target, port, write) => hypervisor.unknown(domain, 'port', `${write ? 'out' : 'in'} 0x${port.toString(16)}`),
     });
     this.#domains.set(domain.id, full);
     return 0;
+  }
+
+  #platform(hypervisor: Hypervisor, domain: Domain): FullDomainPlatform {
+    const { platform, epoch } = hypervisor;
+    const [addressSizes] = platform.cpus[0]?.cpuid(CpuidLeaf.ADDRESS_SIZES, 0) ?? [36];
+    const seconds = epoch / 1_000_000_000n + domain.timeOffsetSeconds;
+    return { tscKhz: platform.tscKhz, epoch: seconds, physicalAddressBits: addressSizes & 0xff };
   }
 
   createVcpu(hypervisor: Hypervisor, vcpu: Vcpu): void {
@@ -171,17 +182,17 @@ export class FullDomains implements DomainKind {
     if (port !== Number(full.params[HVM_PARAM_CONSOLE_EVTCHN])) return false;
     flushOutput(hypervisor, full);
     receiveInput(hypervisor, full);
-    const first = full.vcpus[0];
-    if (first !== undefined && full.devices.pic.pending) interruptRaised(hypervisor, first);
+    devicesChanged(hypervisor, full);
     return true;
   }
 
   nextEvent(_hypervisor: Hypervisor, vcpu: Vcpu): bigint | undefined {
-    const { timer } = this.stateOf(vcpu);
-    const device = vcpu.id === 0 ? this.of(vcpu.domain).devices.nextEvent() : undefined;
-    if (timer === undefined || device === undefined) return timer ?? device;
-    if (timer < device) return timer;
-    return device;
+    const { devices } = this.of(vcpu.domain);
+    let { timer: first } = this.stateOf(vcpu);
+    for (const time of [devices.apics.all[vcpu.id]?.nextEvent, vcpu.id === 0 ? devices.nextEvent() : undefined]) {
+      if (time !== undefined && (first === undefined || time < first)) first = time;
+    }
+    return first;
   }
 
   runDevices(hypervisor: Hypervisor, vcpu: Vcpu, cpu: PlatformCpu): void {
@@ -191,10 +202,12 @@ export class FullDomains implements DomainKind {
       state.timer = undefined;
       requestVector(hypervisor, state, timerVector);
     }
-    if (vcpu.id !== 0) return;
-    full.devices.advance(cpu.cycles);
-    flushOutput(hypervisor, full);
-    if (full.devices.pic.pending) interruptRaised(hypervisor, state);
+    full.devices.apics.all[vcpu.id]?.advance(cpu.cycles);
+    if (vcpu.id === 0) {
+      full.devices.advance(cpu.cycles);
+      flushOutput(hypervisor, full);
+    }
+    devicesChanged(hypervisor, full);
   }
 
   /** The deadline of the timer of host code in ring 0. */

@@ -17,6 +17,8 @@ const VMX = 1 << 5;
 const HYPERVISOR_PRESENT = 1 << 31;
 /** What guest-msr.ts has no registers for: memory types by range, machine checks. */
 const WITHOUT_REGISTERS = featureMask(new Set(['MTRR', 'MCE', 'MCA']), 1, 0, 'edx');
+const X2APIC = 1 << 21;
+const TSC_DEADLINE = 1 << 24;
 /** 8000_0001 ECX. */
 const SVM = 1 << 2;
 /** Leaf 1 EDX. */
@@ -32,7 +34,15 @@ export function guestCpuid(profile: FullProfile, vcpu: Vcpu, cpu: PlatformCpu, l
     const own = ((vcpu.id & 0xff) << 24) | ((processors & 0xff) << 16) | (ebx & 0xffff);
     const offered = edx & ~WITHOUT_REGISTERS;
     const threads = processors > 1 ? offered | HTT : offered & ~HTT;
-    return [eax, own >>> 0, ((ecx & ~VMX) | HYPERVISOR_PRESENT) >>> 0, threads >>> 0];
+    return [eax, own >>> 0, ((ecx & ~(VMX | X2APIC | TSC_DEADLINE)) | HYPERVISOR_PRESENT) >>> 0, threads >>> 0];
+  }
+  if (unsigned === CpuidLeaf.EXTENDED_TOPOLOGY) {
+    // One thread a core, all cores of the domain in one package.
+    const processors = vcpu.domain.maxVcpus;
+    if (eax === 0 && ebx === 0 && ecx === 0 && edx === 0) return [0, 0, 0, 0];
+    if (subleaf === 0) return [0, 1, 0x100, vcpu.id];
+    if (subleaf === 1) return [32 - Math.clz32(processors - 1), processors, 0x201, vcpu.id];
+    return [0, 0, subleaf & 0xff, vcpu.id];
   }
   if (unsigned === CpuidLeaf.EXTENDED_FEATURES) return [eax, ebx, (ecx & ~SVM) >>> 0, edx];
   return [eax, ebx, ecx, edx];

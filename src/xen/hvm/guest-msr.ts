@@ -10,15 +10,11 @@ import { FrameFlag } from '../frame-table.ts';
 import { frameBytes } from '../shared-info.ts';
 import type { ExitContext } from './exit-context.ts';
 
-const APIC_BASE = 0xfee0_0000n;
-const APIC_BSP = 0x100n;
-
 /** Value, or undefined for #GP(0). */
-export function readGuestMsr({ hypervisor, profile, state, cpu }: ExitContext, index: number): bigint | undefined {
+export function readGuestMsr({ hypervisor, profile, full, state, cpu }: ExitContext, index: number): bigint | undefined {
   switch (index) {
     case Msr.IA32_APIC_BASE:
-      // DEVIATION: the local APIC is globally disabled; interrupts come from the PC's controllers.
-      return APIC_BASE | (state.vcpu.id === 0 ? APIC_BSP : 0n);
+      return full.devices.apics.all[state.vcpu.id]?.readMsr(index, cpu.cycles);
     case Msr.IA32_KERNEL_GS_BASE:
       return cpu.kernelGsBase;
     case Msr.IA32_BIOS_SIGN_ID:
@@ -35,14 +31,14 @@ export function readGuestMsr({ hypervisor, profile, state, cpu }: ExitContext, i
 
 /** False for #GP(0). */
 export function writeGuestMsr(context: ExitContext, index: number, value: bigint): boolean {
-  const { hypervisor, profile, state, cpu } = context;
+  const { hypervisor, profile, full, state, cpu } = context;
   switch (index) {
     case Msr.IA32_KERNEL_GS_BASE:
       if (!isCanonical(value)) return false;
       cpu.kernelGsBase = value;
       return true;
     case Msr.IA32_APIC_BASE:
-      return value === readGuestMsr(context, index);
+      return full.devices.apics.all[state.vcpu.id]?.writeMsr(index, value, cpu.cycles, 0n) ?? false;
     case Msr.IA32_BIOS_SIGN_ID:
       return true;
     case Msr.IA32_MISC_ENABLE:

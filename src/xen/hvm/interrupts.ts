@@ -1,7 +1,7 @@
 /**
  * Interrupts of a full domain's vCPU: where they come from, which is taken next, and when it can be injected.
  *
- *   sources   vCPU 0: the interrupt controller of the PC; all: the event upcall, by vector; host code in ring 0: its APIC
+ *   sources   the PC's interrupt controllers and local APICs; the event upcall, by vector; host code in ring 0: its APIC
  *   inject    IF set: `pendingInterrupt`, acknowledged now; clear: an interrupt-window exit is asked for
  *
  * Where ring 0 is host code the registers are those of the code that it interrupted, which runs with IF set, and the
@@ -35,7 +35,15 @@ export function requestVector(hypervisor: Hypervisor, state: FullVcpu, vector: n
 export function hasInterrupt(hypervisor: Hypervisor, full: FullDomain, state: FullVcpu): boolean {
   if (state.control.pendingInterrupt !== undefined || state.requested.length > 0) return true;
   if (upcallWanted(hypervisor, full, state)) return true;
-  return state.vcpu.id === 0 && full.devices.pic.pending;
+  return full.devices.interruptPending(state.vcpu.id);
+}
+
+/** After something has changed in the PC: vCPUs whose interrupt input is up now wake or look. */
+export function devicesChanged(hypervisor: Hypervisor, full: FullDomain): void {
+  for (const state of full.vcpus) {
+    const { vcpu } = state;
+    if (vcpu.initialised && !vcpu.down && full.devices.interruptPending(vcpu.id)) interruptRaised(hypervisor, state);
+  }
 }
 
 /** The last thing before the guest goes on. */
@@ -49,17 +57,19 @@ export function injectInterrupt(hypervisor: Hypervisor, full: FullDomain, state:
     return;
   }
   control.pendingInterrupt = takeInterrupt(hypervisor, full, state);
+  if (control.pendingInterrupt === undefined) return;
   for (const observer of hypervisor.observers) observer.delivery?.(state.vcpu, `interrupt ${control.pendingInterrupt}`);
 }
 
-function takeInterrupt(hypervisor: Hypervisor, full: FullDomain, state: FullVcpu): number {
+/** Undefined: the request went away. */
+function takeInterrupt(hypervisor: Hypervisor, full: FullDomain, state: FullVcpu): number | undefined {
   const requested = state.requested.shift();
   if (requested !== undefined) return requested;
   if (upcallWanted(hypervisor, full, state)) {
     state.upcallRaised = true;
     return upcallVector(full, state);
   }
-  return full.devices.pic.acknowledge();
+  return full.devices.acknowledge(state.vcpu.id);
 }
 
 /** Vector of the event upcall, 0 for none. DEVIATION: upcalls by GSI or PCI INTx are not raised. */
