@@ -158,12 +158,14 @@ export class BareMachine implements Bus {
     };
   }
 
-  /**
-   * All processors but the first wait for their start-up message, as firmware leaves them; and whoever starts them
-   * may compare their time stamps.
-   */
-  parkSecondaryProcessors(): void {
+  /** Whoever reads time stamps on several processors may compare them. */
+  keepOneClock(): void {
     this.oneClock = this.processors.length > 1;
+  }
+
+  /** All processors but the first wait for their start-up message, as firmware leaves them. */
+  parkSecondaryProcessors(): void {
+    this.keepOneClock();
     for (const { index } of this.processors) if (index !== 0) this.waiting[index] = 1;
   }
 

@@ -40,6 +40,7 @@ export function enterFlat(processor: Processor, start: FlatStart): void {
   state.set32('fpuControl', 0x37f);
   state.set('pat', 0x0007040600070406n);
   state.set('xcr0', 1n);
+  state.set('miscEnable', 1n); // fast strings, as firmware leaves it
   updateMode(processor);
   flushLookup(processor);
 }

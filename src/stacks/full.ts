@@ -19,7 +19,10 @@ export function fullProfile(bottom: Bottom, options: StackOptions): FullProfile 
 
 export function buildFull(options: StackOptions, bottom: Bottom): Stack {
   const memoryMiB = options.memoryMiB ?? DEFAULT_MEMORY_MIB;
-  const host = new StackHost(options, 2, memoryMiB);
+  const vcpus = options.vcpus ?? 1;
+  // Each vCPU has a processor of its own, Dom0's services the last one.
+  const host = new StackHost(options, vcpus + 1, memoryMiB);
+  if (vcpus > 1) host.machine.keepOneClock();
   const xen = host.layer({ platform: host.platform, layer: 0, kinds: [new FullDomains(fullProfile(bottom, options))] }, true);
   xen.dom0.submit({
     kind: 'create',
@@ -30,7 +33,7 @@ export function buildFull(options: StackOptions, bottom: Bottom): Stack {
       memoryMiB,
       commandLine: options.commandLine ?? '',
       ...(options.ramdisk && { ramdisk: options.ramdisk }),
-      vcpus: options.vcpus ?? 1,
+      vcpus,
       onShutdown: 'preserve',
     },
   });

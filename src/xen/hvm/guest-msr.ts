@@ -10,6 +10,9 @@ import { FrameFlag } from '../frame-table.ts';
 import { frameBytes } from '../shared-info.ts';
 import type { ExitContext } from './exit-context.ts';
 
+/** IA32_MISC_ENABLE, bit 0. */
+const fastStrings = 1n;
+
 /** Value, or undefined for #GP(0). */
 export function readGuestMsr({ hypervisor, profile, full, state, cpu }: ExitContext, index: number): bigint | undefined {
   switch (index) {
@@ -19,8 +22,9 @@ export function readGuestMsr({ hypervisor, profile, full, state, cpu }: ExitCont
       return cpu.kernelGsBase;
     case Msr.IA32_BIOS_SIGN_ID:
     case Msr.IA32_PLATFORM_ID:
-    case Msr.IA32_MISC_ENABLE:
       return cpu.readMsr(index);
+    case Msr.IA32_MISC_ENABLE:
+      return fastStrings;
     case MSR_HYPERCALL_PAGE:
       if (profile.xenHypercalls) return 0n;
       break;

@@ -255,6 +255,6 @@ it('refuses a multiboot kernel that does not fit, before anything exists', () =>
   const before = census(host.hypervisor);
   host.ask({ kind: 'create', config: { name: 'bad', type: 'full', kernel: new Uint8Array(100).fill(1), memoryMiB: 4 } });
   host.run();
-  expect(host.said).toEqual(['failed: bad: no multiboot header in the first 8192 bytes']);
+  expect(host.said).toEqual(['failed: bad: no multiboot header, no Linux header and no PVH note']);
   expect(census(host.hypervisor)).toEqual(before);
 });
