@@ -107,6 +107,8 @@ export class LogDisk implements BlockStore {
   readonly #stop = new AbortController();
   readonly #map: ExtentMap;
   readonly #segments: Map<number, SegmentUse>;
+  /** Segments without live data that a committed checkpoint may still name. */
+  readonly #dying = new Set<number>();
   #record: DiskRecord;
   #changes: Promise<unknown> = Promise.resolve();
   #open: SegmentBuilder;
@@ -276,7 +278,8 @@ export class LogDisk implements BlockStore {
     try {
       for (const segment of this.#victims()) {
         if (moved >= maxBytes) break;
-        moved += await this.#evacuate(segment);
+        // It may have died, and gone, while the ones before it were moved.
+        if (this.#segments.has(segment)) moved += await this.#evacuate(segment);
       }
     } finally {
       this.#collecting = false;
@@ -538,6 +541,10 @@ export class LogDisk implements BlockStore {
       if (live === 0 && segment >= firstFree) dead.push({ segment, name: this.#ownName(segment) });
       else segments.set(segment, total);
     }
+    for (const { segment } of dead) {
+      this.#segments.delete(segment);
+      this.#dying.add(segment);
+    }
     return {
       number,
       map: this.#map.copy(),
@@ -584,7 +591,7 @@ export class LogDisk implements BlockStore {
     const { id, snapshots } = this.#record;
     const pinned = snapshots.some(({ checkpoint }) => former && checkpoint.number === former.number && checkpoint.epoch === former.epoch);
     const names = job.dead.flatMap(({ name }) => name ?? []);
-    for (const { segment } of job.dead) this.#segments.delete(segment);
+    for (const { segment } of job.dead) this.#dying.delete(segment);
     if (former && former.disk === id && former.number !== job.number && !pinned)
       names.push(checkpointName(id, former.epoch, former.number));
     // A failure leaves an orphan, which sweep finds.
@@ -657,7 +664,9 @@ export class LogDisk implements BlockStore {
   }
 
   async #evacuate(segment: number): Promise<number> {
-    const { entries } = await this.#reader.footer(segment);
+    const footer = await this.#whileAlive(segment, () => this.#reader.footer(segment));
+    if (!footer) return 0;
+    const { entries } = footer;
     const stepSectors = 512;
     let moved = 0;
     for (const { first, count, offset } of entries) {
@@ -666,12 +675,22 @@ export class LogDisk implements BlockStore {
         if (range.segment !== segment) continue;
         for (let at = 0; at < range.count; at += stepSectors) {
           const data = new Uint8Array(Math.min(stepSectors, range.count - at) * sectorBytes);
-          await this.#reader.read(segment, range.offset + at, data);
+          if (!(await this.#whileAlive(segment, () => this.#reader.read(segment, range.offset + at, data).then(() => true)))) return moved;
           moved += await this.#relocate(segment, range.first + at, range.offset + at, data);
         }
       }
     }
     return moved;
+  }
+
+  /** null when the segment died, and with it the wish to read it. */
+  async #whileAlive<T>(segment: number, read: () => Promise<T>): Promise<T | null> {
+    try {
+      return this.#segments.has(segment) ? await read() : null;
+    } catch (error) {
+      if (this.#segments.has(segment)) throw error;
+      return null;
+    }
   }
 
   /** Appends those of the sectors that are still at their old place; others have newer data. */
@@ -694,7 +713,7 @@ export class LogDisk implements BlockStore {
   }
 
   #needed(name: string, segment: number, epoch: number): boolean {
-    if (segment <= this.#newestSnapshot()) return true;
+    if (segment <= this.#newestSnapshot() || this.#dying.has(segment)) return true;
     const { lineage } = this.#record;
     return (
       this.#segments.has(segment) &&
