@@ -29,6 +29,19 @@ export interface CommandGroup {
 export type CommandEntry = SingleCommand | CommandGroup;
 
 const racsCommands: readonly SingleCommand[] = [
+  { command: 'init', describe: 'Make the directories, buckets and markers of an array', load: () => import('./racs/init.ts') },
+  { command: 'status', describe: 'Which providers answer, and what the array can bear', load: () => import('./racs/status.ts') },
+  { command: 'put <file> <key>', describe: 'Store a file', load: () => import('./racs/put.ts') },
+  { command: 'get <key> [file]', describe: 'Fetch an object', load: () => import('./racs/get.ts') },
+  { command: 'ls [prefix]', describe: 'List objects', load: () => import('./racs/ls.ts') },
+  { command: 'rm <keys..>', describe: 'Delete objects', load: () => import('./racs/rm.ts') },
+  {
+    command: 'disk <action> [names..]',
+    describe: 'Make, list, snapshot, clone, collect and remove disks',
+    load: () => import('./racs/disk.ts'),
+  },
+  { command: 'nbd <disks..>', describe: 'Serve disks over NBD', load: () => import('./racs/nbd.ts') },
+  { command: 'proxy', describe: 'Serve the array over S3', load: () => import('./racs/proxy.ts') },
   { command: 'cost', describe: 'What keeping an archive costs, and leaving a provider', load: () => import('./racs/cost.ts') },
 ];
 

@@ -27,7 +27,7 @@ export function builder(y: Argv): Argv {
   return configOption(y)
     .positional('disks', { type: 'string', array: true, demandOption: true, describe: 'disks, or DISK@SNAPSHOT to read' })
     .option('journal', { type: 'string', describe: 'directory whose files answer flushes' })
-    .option('remote', { type: 'boolean', default: false, describe: 'answer flushes when the providers have it' })
+    .option('remote', { type: 'boolean', describe: 'answer flushes when the providers have it' })
     .conflicts('journal', 'remote')
     .option('host', { type: 'string', default: '127.0.0.1', describe: 'address to listen on; the protocol has no passwords' })
     .option('port', { type: 'number', default: 10809, describe: 'port, 0 for a free one' })
