@@ -13,7 +13,7 @@ import { type Case, HostVectors, hostVectorsMissing, WINDOW } from './host-vecto
 import { drawCase, isVectorRow } from './vector-cases.ts';
 import { differences, loosenessOf, VectorRunner } from './vector-runner.ts';
 
-const CASES = Number(process.env['PARAVANE_VECTOR_CASES'] ?? 12);
+const CASES = Number(process.env['PARAVANE_VECTOR_CASES'] ?? 8);
 const SEED = Number(process.env['PARAVANE_VECTOR_SEED'] ?? 1);
 const ROWS = OPCODE_ROWS.filter(isVectorRow);
 const BATCH = 4000;
