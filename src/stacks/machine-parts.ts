@@ -37,7 +37,7 @@ export function machineParts(options: StackOptions): MachineParts {
       ...(options.wrapEngine && { wrapEngine: options.wrapEngine }),
       costs,
       newTranslation: () => new ModelledTlb(costs, options.settings?.tlb),
-      cpuid: WESTMERE,
+      cpuid: options.cpuid ?? WESTMERE,
       tscKhz: Math.round(clockGhz * 1e6),
     },
     attachLedger(processor) {

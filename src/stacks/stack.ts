@@ -9,6 +9,7 @@ import type { AblationSettings } from '../report/ablations.ts';
 import type { Ledger } from '../timing/ledger.ts';
 import { type Stack as Column, stacks } from '../timing/published.ts';
 import type { ParameterValues } from '../timing/parameters.ts';
+import type { CpuidModel } from '../cpu/cpuid/model.ts';
 import type { Engine } from '../cpu/engine.ts';
 import type { Processor } from '../cpu/processor.ts';
 
@@ -56,6 +57,8 @@ export interface StackOptions {
   readonly vcpus?: number;
   /** Memory of the guest. Default 64. */
   readonly memoryMiB?: number;
+  /** What the processors claim to be and can do. Default westmere, the paper's. */
+  readonly cpuid?: CpuidModel;
   readonly engine?: EngineName;
   /** Puts something between the run loop and the engine: counting, pausing. */
   readonly wrapEngine?: (engine: Engine) => Engine;

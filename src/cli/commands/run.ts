@@ -7,6 +7,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { ConfigError } from '../../base/errors.ts';
+import type { CpuidModel } from '../../cpu/cpuid/model.ts';
+import { CPUID_MODELS } from '../../cpu/cpuid/models.ts';
 import type { EngineName } from '../../machine/bare-machine.ts';
 import type { ReadOnlyMedium } from '../../devices/virtio/overlay-image.ts';
 import { buildStack } from '../../stacks/build-stack.ts';
@@ -40,6 +42,7 @@ export function builder(y: Argv): Argv {
     .option('on', { choices: STACK_NAMES, default: 'baseline', describe: 'what the guest runs on' })
     .option('memory', { type: 'number', default: 64, describe: 'memory of the guest in MiB' })
     .option('append', { type: 'string', default: '', describe: 'command line of the guest' })
+    .option('cpu', { choices: [...CPUID_MODELS.keys()], default: 'westmere', describe: 'model of the processors' })
     .option('engine', { choices: ['reference', 'interpreter'], default: 'interpreter', describe: 'execution engine' })
     .option('until', { type: 'string', describe: 'stop with status 0 when a console line matches this expression' })
     .option('max-instructions', { type: 'number', describe: 'stop with status 3 after so many instructions' })
@@ -76,6 +79,7 @@ export async function handler(argv: ArgumentsCamelCase): Promise<number> {
     disks: parseDisks((argv.disk as string[] | undefined) ?? []),
     seed: BigInt(wholeNumber('--seed', Number(argv.seed))),
     ...(argv.epoch !== undefined && { epoch: BigInt(Number(argv.epoch)) }),
+    cpuid: CPUID_MODELS.get(String(argv.cpu)) as CpuidModel,
     engine: argv.engine as EngineName,
     observer: tracer(traces),
     console: (bytes) => {
