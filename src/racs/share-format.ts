@@ -46,7 +46,7 @@ export interface ShareHeader {
 
 /** An id: 11 hexadecimal digits of milliseconds, 16 of chance. Ids sort by time. */
 export function newId(now: number, chance: Chance): string {
-  return now.toString(16).padStart(11, '0') + hex(chance.bytes(8));
+  return Math.floor(now).toString(16).padStart(11, '0') + hex(chance.bytes(8));
 }
 
 export const isId = (text: string): boolean => /^[0-9a-f]{27}$/.test(text);

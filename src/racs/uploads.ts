@@ -163,12 +163,12 @@ export class Uploads {
     for (const { part } of await this.parts(key, id)) await this.#array.deletePart(key, part);
   }
 
-  /** Moves an open upload to `aborted`; false when it is no longer open. */
-  async close({ key, id }: Upload): Promise<boolean> {
+  /** Moves an upload to `aborted`; false when it is no longer in the state `from`. */
+  async close({ key, id }: Upload, from: Upload['state'] = 'open'): Promise<boolean> {
     for (;;) {
       const { upload, state } = await this.#read(key, id);
       if (upload.state === 'aborted') return true;
-      if (upload.state !== 'open') return false;
+      if (upload.state !== from) return false;
       const result = await this.#registers.set(uploadName(key, id), state.version, encode({ ...upload, state: 'aborted' }));
       if (result.done) return true;
     }

@@ -65,7 +65,7 @@ describe.skipIf(!RACS_AZURITE)('Azurite', () => {
       await store.createContainer();
       return store;
     },
-    { runs: 5, longestKey: 900 },
+    { runs: 5, longestKey: 900, emulator: true },
   );
 });
 

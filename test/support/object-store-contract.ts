@@ -1,7 +1,8 @@
 /**
  * What every ObjectStore must do (src/racs/object-store.ts). A test file calls {@link itKeepsTheObjectStoreContract}
  * once per kind of store; `create` gives an empty store. Against a slow server `runs` bounds the property tests;
- * `longestKey` is for stores under a prefix.
+ * `longestKey` is for stores under a prefix. An
+ * `emulator` may order by UTF-16 and take a backslash for a slash, as Azurite does; the array uses neither.
  */
 
 import fc from 'fast-check';
@@ -17,7 +18,7 @@ async function* pieces(...parts: string[]): AsyncGenerator<Uint8Array> {
 
 export function itKeepsTheObjectStoreContract(
   create: () => ObjectStore | Promise<ObjectStore>,
-  options: { runs?: number; longestKey?: number } = {},
+  options: { runs?: number; longestKey?: number; emulator?: boolean } = {},
 ): void {
   it('gives back what was put, with size and etag, and no alias of either buffer', async () => {
     const store = await create();
@@ -137,7 +138,8 @@ export function itKeepsTheObjectStoreContract(
 
   it('lists in order of UTF-8 bytes, by prefix, in pages', async () => {
     const store = await create();
-    const keys = ['b/1', 'a', 'b/2', 'b', 'b/10', 'c/ü', 'c/ é', 'b-', 'c/\u{1f600}', 'c/\uff5e', 'd/e/f'];
+    const keys = ['b/1', 'a', 'b/2', 'b', 'b/10', 'c/ü', 'c/ é', 'b-', 'c/\u{1f600}', 'd/e/f'];
+    if (!options.emulator) keys.push('c/\uff5e');
     for (const key of keys) await store.put(key, text(key));
     const sorted = [...keys].sort((x, y) => Buffer.compare(Buffer.from(x), Buffer.from(y)));
     const all = await store.list();
@@ -184,7 +186,7 @@ export function itKeepsTheObjectStoreContract(
       '%2e%2e',
       'a b+c',
       'quo\'te"',
-      'back\\slash',
+      ...(options.emulator ? [] : ['back\\slash']),
       'x'.repeat(options.longestKey ?? 1024),
       'nl\n',
       '<&>',

@@ -1,22 +1,32 @@
 /**
- * Names of registers as keys of object stores that keep their order and that every server takes as they are: no empty
- * path segments, no dots alone, no control characters. `/` becomes `/-`; the bytes up to `!`, and `[ \ ~ DEL`, become
- * `!`, `[` or `~` with two hexadecimal digits. Each byte goes to a word of its own that begins with the byte itself or
- * one that no other byte's neighbours begin with, so order and prefixes are kept.
+ * Names of registers as keys of object stores that keep their order and that every server takes as they are: ASCII, no
+ * empty path segments, no dots alone, no control characters, no backslash (stores were seen to order by UTF-16, and to
+ * take a backslash for a slash). `/` becomes `/-`; of the UTF-8 bytes, those up to `!` become `!XX`, `[` and `\` become
+ * `[XX`, and those from `~` on `~XX`, in hexadecimal. Each byte becomes a word that begins with itself, or with the
+ * byte at the end of a run of such words, so order and prefixes are kept.
  */
 
-const lead = (code: number): string =>
-  code <= 0x21 ? '!' : code === 0x5b || code === 0x5c ? '[' : code === 0x7e || code === 0x7f ? '~' : '';
-
 export function keyOfName(name: string): string {
-  return name.replace(/[\0-!/[\\~\x7f]/g, (char) => {
-    const code = char.charCodeAt(0);
-    return char === '/' ? '/-' : lead(code) + code.toString(16).padStart(2, '0');
-  });
+  let key = '';
+  for (const byte of new TextEncoder().encode(name)) {
+    const lead = byte <= 0x21 ? '!' : byte === 0x5b || byte === 0x5c ? '[' : byte >= 0x7e ? '~' : '';
+    if (byte === 0x2f) key += '/-';
+    else key += lead ? lead + byte.toString(16).padStart(2, '0') : String.fromCharCode(byte);
+  }
+  return key;
 }
 
 export function nameOfKey(key: string): string {
-  return key.replace(/\/-|[![~]([0-9a-f]{2})/g, (match, digits: string) =>
-    match === '/-' ? '/' : String.fromCharCode(Number.parseInt(digits, 16)),
-  );
+  const bytes: number[] = [];
+  for (let at = 0; at < key.length; at++) {
+    const char = key[at]!;
+    if (char === '!' || char === '[' || char === '~') {
+      bytes.push(Number.parseInt(key.slice(at + 1, at + 3), 16));
+      at += 2;
+    } else {
+      bytes.push(char.charCodeAt(0));
+      if (char === '/') at++;
+    }
+  }
+  return new TextDecoder().decode(Uint8Array.from(bytes));
 }
