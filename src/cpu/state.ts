@@ -50,6 +50,7 @@ const FIELDS = [
   ['codeBase', 'u64', 1], // base of CS outside 64-bit mode, else 0 (engine cache)
   ['codePage', 'u64', 1], // RIP = codePage + offset in the fetch page (engine cache)
   ['timeLimit', 'u64', 1], // cycles at which the running generated code stops (engine cache)
+  ['longestRun', 'u64', 1], // twelfths after which generated code returns in any case, below 2^31 (engine cache)
   ['stepping', 'u64', 1], // 1 while generated code executes one instruction only (engine cache)
   ['stoppedAt', 'u64', 1], // function slot of the instruction before which time ran out (engine cache)
   // Status flags while generated code runs (interpreter/deferred-flags.ts; engine cache).
@@ -167,6 +168,7 @@ export const TRANSIENT_FIELDS: ReadonlySet<FieldName> = new Set<FieldName>([
   'codeBase',
   'codePage',
   'timeLimit',
+  'longestRun',
   'stepping',
   'stoppedAt',
   'flagResult',

@@ -30,7 +30,7 @@ export const RUN_FUNCTIONS = {
   /** (state, record, time): tail calls; the instruction of the record did not happen, or is to go on. */
   fault: [HANDLER_PARAMETERS, HANDLER_RESULTS],
   repeat: [HANDLER_PARAMETERS, HANDLER_RESULTS],
-  /** (state, time) -> 1 while a repeated instruction that is stepped may go on. */
+  /** (state, time) -> 1 while a repeated instruction may go on although the run is over: the deadline is what counts for it. */
   continues: [['i32', 'i64'], ['i32']],
   /** (state, record, time, linear address, size, segment is SS) -> (host address or 0, time). */
   slowLoad: [

@@ -34,6 +34,9 @@ const LONGEST_INSTRUCTION = 15;
 const RECORDS_AT_ONCE = 3;
 const CYCLES = OFFSET.cycles >> 3;
 const DEADLINE = OFFSET.deadline >> 3;
+/** In twelfths; the longest is three times this. */
+const SHORTEST_RUN = 0x80000;
+const LONGEST_RUN = OFFSET.longestRun >> 3;
 const STOPPED_AT = OFFSET.stoppedAt >> 3;
 
 interface LoopExports {
@@ -65,6 +68,7 @@ export class InterpreterEngine implements Engine {
   private readonly blockFrames = new Set<number>();
   private readonly arenaStart: number;
   private arenaNext: number;
+  private phase = 0;
   private current!: Processor;
 
   constructor(layout: MachineLayout, memory: PhysicalMemory, definitions: Definitions, decoder: Decoder, model: CostModel) {
@@ -105,8 +109,7 @@ export class InterpreterEngine implements Engine {
   execute(processor: Processor): Status {
     this.enter(processor);
     const { base, i64 } = processor.state;
-    this.handlers.sample(Number(i64[STOPPED_AT]));
-    i64[STOPPED_AT] = 0n;
+    this.sample(i64);
     let status = this.exports.enter(base);
     for (;;) {
       if (status === Status.DECODE) {
@@ -114,12 +117,21 @@ export class InterpreterEngine implements Engine {
         if (record === 0) return Status.FAULT;
         status = this.exports.enterAt(base, record);
       } else if (status === Status.DEADLINE && i64[CYCLES] < i64[DEADLINE]) {
-        // The fetch page went, or the deadline is further off than a run counts.
+        // The fetch page went, or the deadline is further off than the longest run.
+        this.sample(i64);
         status = this.exports.enter(base);
       } else {
         return status;
       }
     }
+  }
+
+  /** Tells the handlers where the last run stopped, and chooses how long the next may be: never in step with a loop. */
+  private sample(i64: BigInt64Array): void {
+    this.handlers.sample(Number(i64[STOPPED_AT]));
+    i64[STOPPED_AT] = 0n;
+    this.phase = (Math.imul(this.phase, 1664525) + 1013904223) >>> 0;
+    i64[LONGEST_RUN] = BigInt(SHORTEST_RUN + (this.phase >>> 12));
   }
 
   step(processor: Processor): Status {

@@ -38,7 +38,6 @@ import { RECORD, SLOT } from './record.ts';
 const STATE = 0;
 const RECORD_POINTER = 1;
 const TIME = 2;
-const LONGEST_RUN = 0x7fff_ffff;
 const NO_CALLS: ComputationImports = {
   hostFunction: () => never(),
   subroutine: () => never(),
@@ -124,10 +123,10 @@ export function loopModule(layout: MachineLayout): Uint8Array<ArrayBuffer> {
     pushField(body, 'cycles');
     body.emit('i64.sub');
     body.local_tee(left);
-    body.i64_const(LONGEST_RUN);
+    pushField(body, 'longestRun');
     body.emit('i64.gt_s');
     body.if();
-    body.i64_const(LONGEST_RUN);
+    pushField(body, 'longestRun');
     body.local_set(left);
     body.end();
     body.local_get(left);
@@ -313,15 +312,11 @@ export function loopModule(layout: MachineLayout): Uint8Array<ArrayBuffer> {
   }
   runFunction('continues', (body) => {
     const time = 1;
-    pushField(body, 'stepping');
-    body.i64_const(0);
-    body.emit('i64.ne');
     pushField(body, 'timeLimit');
     pushElapsed(body, time);
     body.emit('i64.add');
     pushField(body, 'deadline');
     body.emit('i64.lt_s');
-    body.emit('i32.and');
   });
 
   // --- host code inside an instruction --------------------------------------------------------------------------
