@@ -3,7 +3,7 @@
  * A bench file's default export takes an empty tinybench Bench and adds its cases; names follow lmbench where it has one.
  * Prints unit, repetitions, median and spread of host time. Simulated time is the table's business, not this one's.
  *
- * `npm run -s bench -- NAME [--json]`: when there is a bench/NAME.comparison.ts, runs that alone. It compares paravane with
+ * `npm run -s bench -- NAME [--json]`: when there is a bench/comparisons/NAME.ts, runs that alone. It compares paravane with
  * other emulators and takes minutes, so it never runs unasked. Its default export takes `json` and returns the text.
  */
 
@@ -12,7 +12,7 @@ import { Bench } from 'tinybench';
 
 const words = process.argv.slice(2).filter((word) => word !== '--json');
 const json = process.argv.includes('--json');
-const comparison = new URL(`./${words[0] ?? ''}.comparison.ts`, import.meta.url);
+const comparison = new URL(`./comparisons/${words[0] ?? ''}.ts`, import.meta.url);
 
 if (words.length === 1 && existsSync(comparison)) {
   const { default: compare } = (await import(comparison.href)) as { default: (json: boolean) => Promise<string> };

@@ -7,7 +7,7 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { IMAGE, type KernelRun, type KernelEngine, native, paravane, qemuTcg } from './run-kernels.ts';
+import { IMAGE, type KernelRun, type KernelEngine, native, paravane, qemuTcg } from '../run-kernels.ts';
 
 const KERNELS = ['alu', 'alu64', 'sieve', 'fib', 'crc', 'idiv', 'interp', 'sort', 'rand4m'];
 const ROUNDS = 3;
@@ -86,15 +86,15 @@ function geometricMean(values: readonly number[]): number {
 
 /** `engine kernel` of each checksum that is not the one in guests/bench/checksums.txt. */
 function wrongChecksums(kernels: readonly Result[]): string[] {
-  const text = readFileSync(new URL('../guests/bench/checksums.txt', import.meta.url), 'utf8');
+  const text = readFileSync(new URL('../../guests/bench/checksums.txt', import.meta.url), 'utf8');
   const right = new Map(text.split('\n').map((line) => line.split(' ') as [string, string]));
   return kernels.filter(({ name, checksum }) => right.get(name) !== checksum).map(({ name, engine }) => `${engine} ${name}`);
 }
 
 /** CPU seconds of the command up to its first guest instruction: the least of some starts behind one that warms the cache. */
 function secondStart(): number {
-  const launcher = fileURLToPath(new URL('../src/cli/launcher.js', import.meta.url));
-  const usage = new URL('./report-usage.ts', import.meta.url).href;
+  const launcher = fileURLToPath(new URL('../../src/cli/launcher.js', import.meta.url));
+  const usage = new URL('../report-usage.ts', import.meta.url).href;
   let least = Number.POSITIVE_INFINITY;
   for (let start = 0; start <= ROUNDS; start++) {
     const { stderr } = spawnSync(process.execPath, ['--import', usage, launcher, 'run', IMAGE, '--max-instructions', '1'], {
