@@ -442,7 +442,7 @@ export class LogDisk implements BlockStore {
       uploaded: false,
       checkpoint: due ? this.#beginCheckpoint(builder.number) : null,
     });
-    this.#open = new SegmentBuilder(builder.number + 1, this.#options.segmentBytes);
+    this.#open = new SegmentBuilder(builder.number + 1, this.#options.segmentBytes, builder.dataSectors * sectorBytes);
     if (this.#begun) this.#journalFile++;
     this.#begun = false;
     this.#upload();

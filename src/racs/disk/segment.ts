@@ -49,10 +49,11 @@ export class SegmentBuilder {
   #data: Uint8Array;
   #sectors = 0;
 
-  constructor(number: number, segmentBytes: number) {
+  /** @param expectedBytes how much room to have at first; the last segment's data is a good guess. */
+  constructor(number: number, segmentBytes: number, expectedBytes = 0) {
     this.number = number;
     this.#segmentBytes = segmentBytes;
-    this.#data = new Uint8Array(Math.min(segmentBytes, 64 * 1024));
+    this.#data = new Uint8Array(Math.min(segmentBytes, Math.max(expectedBytes, 64 * 1024)));
   }
 
   get dataSectors(): number {

@@ -16,12 +16,12 @@ import { FileJournal } from '../../../racs/store/file-journal.ts';
 import { systemChance, systemClock } from '../../../racs/store/system.ts';
 import { printText } from '../../print.ts';
 import { formatBytes } from '../../progress.ts';
-import { configOption, notice, withArray } from './with-array.ts';
+import { configOption, manyNames, notice, withArray } from './with-array.ts';
 
 const actions = ['create', 'ls', 'rm', 'snapshot', 'rm-snapshot', 'clone', 'collect'] as const;
 
 export function builder(y: Argv): Argv {
-  return configOption(y)
+  return manyNames(configOption(y))
     .positional('action', { choices: actions, demandOption: true, describe: 'what to do' })
     .positional('names', { type: 'string', array: true, default: [], describe: 'disk, snapshot, clone' })
     .option('size', { type: 'string', describe: 'of a new disk: bytes, or with K, M, G, T' })

@@ -19,12 +19,12 @@ import { FileJournal } from '../../../racs/store/file-journal.ts';
 import { type NbdAddress, serveNbd } from '../../../racs/store/nbd-server.ts';
 import { describeError } from '../../../base/errors.ts';
 import { diskParts } from './disk.ts';
-import { configOption, notice, untilStopped, withArray } from './with-array.ts';
+import { configOption, manyNames, notice, untilStopped, withArray } from './with-array.ts';
 
 const MiB = 1024 * 1024;
 
 export function builder(y: Argv): Argv {
-  return configOption(y)
+  return manyNames(configOption(y))
     .positional('disks', { type: 'string', array: true, demandOption: true, describe: 'disks, or DISK@SNAPSHOT to read' })
     .option('journal', { type: 'string', describe: 'directory whose files answer flushes' })
     .option('remote', { type: 'boolean', describe: 'answer flushes when the providers have it' })

@@ -3,12 +3,12 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { ConfigError } from '../../../base/errors.ts';
 import { showProgress } from '../../progress.ts';
-import { configOption, withArray } from './with-array.ts';
+import { configOption, manyNames, withArray } from './with-array.ts';
 
 const disksPrefix = 'disks/';
 
 export function builder(y: Argv): Argv {
-  return configOption(y)
+  return manyNames(configOption(y))
     .positional('keys', { type: 'string', array: true, demandOption: true, describe: 'names' })
     .option('recursive', { alias: 'r', type: 'boolean', default: false, describe: 'names are prefixes' });
 }

@@ -20,6 +20,11 @@ export function configOption(y: Argv): Argv {
   });
 }
 
+/** For commands with any number of names: without this, the last one would hide the others. */
+export function manyNames(y: Argv): Argv {
+  return y.parserConfiguration({ 'duplicate-arguments-array': true });
+}
+
 export async function withArray(
   argv: ArgumentsCamelCase,
   work: (array: RacsArray) => Promise<number>,
