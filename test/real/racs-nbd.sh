@@ -141,8 +141,9 @@ check "the snapshot takes no writes" sh -c "! qemu-io -f raw -c 'write 0 512' 'n
 stop TERM
 check "collect" racs disk collect disk --journal "$work/journal/disk"
 
-find "$work/a" -type f ! -name '*racs*' -path '*/d/*' -delete
-find "$work/d" -type f -path '*/d/*' -size +4k -exec sh -c 'for f; do printf damaged | dd of="$f" bs=1 seek=2000 conv=notrunc 2>/dev/null; done' sh {} +
+check "there are shares to spoil" sh -c "find $work/a -name '=d%2F*' | grep -q . && find $work/d -name '=d%2F*' -size +4k | grep -q ."
+find "$work/a" -type f -name '=d%2F*' -delete
+find "$work/d" -type f -name '=d%2F*' -size +4k -exec sh -c 'for f; do printf damaged | dd of="$f" bs=1 seek=2000 conv=notrunc 2>/dev/null; done' sh {} +
 check "serve the snapshot without the shares of one provider and with damaged ones of another" start disk@point
 check "it reads as it was" sh -c "nbdcopy 'nbd://127.0.0.1:$port/disk@point' - | cmp - $work/before"
 stop TERM

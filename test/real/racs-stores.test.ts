@@ -5,10 +5,15 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { fillRandom, seedRandom } from '../../src/base/random.ts';
+import { collect } from '../../src/racs/collector.ts';
 import { Codec } from '../../src/racs/codec/codec.ts';
 import { parityRows } from '../../src/racs/codec/matrix.ts';
+import { FaultStore } from '../../src/racs/fault-store.ts';
+import { isStoreError, type ObjectStore } from '../../src/racs/object-store.ts';
 import { ConditionalRegister } from '../../src/racs/register/conditional-register.ts';
 import { PaxosRegister } from '../../src/racs/register/paxos-register.ts';
+import { drain, scrub } from '../../src/racs/repair.ts';
+import { type ArrayConfig, openArray } from '../../src/racs/store/array-config.ts';
 import { AzureStore } from '../../src/racs/store/azure-store.ts';
 import { EtcdRegister } from '../../src/racs/store/etcd-register.ts';
 import { S3Store } from '../../src/racs/store/s3-store.ts';
@@ -194,5 +199,123 @@ describe.skipIf(!RACS_ISAL)('ISA-L', () => {
     for (const i of range(n - k)) {
       expect(Buffer.compare(transpose(stdout.subarray(i * length, (i + 1) * length), true), codec.slot(k + i))).toBe(0);
     }
+  });
+});
+
+describe.skipIf(!RACS_CEPH || !RACS_AZURITE || !RACS_WEBDAV)('an array over two users of Ceph RGW, Azurite and WebDAV', () => {
+  Object.assign(process.env, {
+    T_A1: 'AKRACS',
+    T_S1: 'SKRACSSECRET',
+    T_A2: 'AKRACS2',
+    T_S2: 'SKRACSSECRET2',
+    T_AZ: azuriteKey,
+    T_DAV: 'p',
+  });
+  const configuration = (register: ArrayConfig['register']): ArrayConfig => {
+    const name = `t${fresh().slice(0, -1)}`;
+    const ceph = { type: 's3' as const, endpoint: RACS_CEPH!, dialect: 'ceph' as const };
+    return {
+      ...{ array: name, k: 2, n: 4, segmentBytes: 1 << 20, register },
+      providers: [
+        { id: 'ceph1', ...ceph, bucket: `${name}-1`, accessKeyEnv: 'T_A1', secretKeyEnv: 'T_S1' },
+        { id: 'ceph2', ...ceph, bucket: `${name}-2`, accessKeyEnv: 'T_A2', secretKeyEnv: 'T_S2' },
+        { id: 'azure', type: 'azure', account: 'devstoreaccount1', container: name, endpoint: RACS_AZURITE!, accountKeyEnv: 'T_AZ' },
+        { id: 'dav', type: 'webdav', endpoint: `${RACS_WEBDAV}/${name}`, user: 'u', passwordEnv: 'T_DAV' },
+      ],
+    };
+  };
+  const registers: ArrayConfig['register'][] = [
+    { type: 'majority' },
+    { type: 'provider', provider: 'azure' },
+    ...(RACS_ETCD ? [{ type: 'etcd' as const, endpoints: [RACS_ETCD] }] : []),
+    ...(RACS_ZOOKEEPER ? [{ type: 'zookeeper' as const, servers: [RACS_ZOOKEEPER] }] : []),
+  ];
+
+  it.each(registers)(
+    'keeps objects while one provider is out and another damages what it gives, with the register %j',
+    async (register) => {
+      const faults: Record<string, FaultStore> = {};
+      const wrap = (store: ObjectStore, id: string): ObjectStore => {
+        faults[id] = new FaultStore(store, { clock: systemClock, seed: 7n });
+        return faults[id];
+      };
+      const array = await openArray(configuration(register), { init: true, wrap });
+      const bodies = Array.from({ length: 6 }, (_, i) => {
+        const body = new Uint8Array(i * i * 120_000 + i);
+        fillRandom(seedRandom(BigInt(i)), body);
+        return body;
+      });
+      for (const [i, body] of bodies.entries()) await array.put(`folder/object ${i}`, body);
+      expect(await scrub(array)).toMatchObject({ bad: 0, objects: 6 });
+      faults.ceph2!.faults = { outage: true };
+      faults.dav!.faults = { corrupt: 1 };
+      for (const [i, body] of bodies.entries()) expect(Buffer.compare((await array.get(`folder/object ${i}`)).body, body)).toBe(0);
+      faults.dav!.faults = {};
+      await array.put('folder/during', bodies[2]!);
+      faults.ceph2!.faults = {};
+      expect(await scrub(array, { repair: true })).toMatchObject({ unreadable: [], objects: 7 });
+      expect(await scrub(array)).toMatchObject({ bad: 0 });
+      expect((await array.list({ prefix: 'folder/' })).entries).toHaveLength(7);
+      expect(await drain(array, 'dav').catch((error: Error) => error.message)).toMatch(/no provider takes share/);
+      await array.delete('folder/during');
+      await array.deleteReplaced(true);
+      expect(await collect(array, { graceMs: 0 })).toMatchObject({ orphans: 0, foreign: 0 });
+      await array.close();
+    },
+  );
+
+  it("loses no update of 8 writers in two processes' worth of arrays", async () => {
+    const made = configuration({ type: 'majority' });
+    const arrays = [await openArray(made, { init: true }), await openArray(made)];
+    await arrays[0]!.put('count', new Uint8Array(0));
+    await Promise.all(
+      Array.from({ length: 8 }, async (_, i) => {
+        for (;;) {
+          const array = arrays[i % 2]!;
+          const { info, body } = await array.get('count');
+          if (body.includes(65 + i)) return;
+          const done = await array.put('count', Uint8Array.of(...body, 65 + i), { ifMatch: info.etag }).catch((error: unknown) => {
+            if (!isStoreError(error) || !(error.code === 'PRECONDITION_FAILED' || error.retryable)) throw error;
+          });
+          if (done) return;
+        }
+      }),
+    );
+    expect([...(await arrays[1]!.get('count')).body].sort()).toEqual([65, 66, 67, 68, 69, 70, 71, 72]);
+    for (const array of arrays) await array.close();
+  });
+
+  it('moves 32 MiB at a pace compared with one plain store', async () => {
+    const made = { ...configuration({ type: 'provider' as const, provider: 'azure' }), k: 2, n: 3, segmentBytes: 4 << 20 };
+    const [one, two] = made.providers as [ArrayConfig['providers'][0], ArrayConfig['providers'][0]];
+    const third = { ...one, id: 'ceph3', bucket: `${made.array}-3` } as ArrayConfig['providers'][0];
+    const array = await openArray(
+      { ...made, providers: [one, two, third], register: { type: 'provider', provider: 'ceph1' } },
+      { init: true },
+    );
+    const plainStore = s3(RACS_CEPH!, 'AKRACS', 'SKRACSSECRET', 'ceph');
+    await plainStore.createBucket();
+    const body = new Uint8Array(32 << 20);
+    fillRandom(seedRandom(1n), body);
+    const pace = async (work: () => Promise<unknown>): Promise<number> => {
+      let best = Number.POSITIVE_INFINITY;
+      for (let i = 0; i < 4; i++) {
+        const start = performance.now();
+        await work();
+        best = Math.min(best, performance.now() - start);
+      }
+      return body.length / best / 1000;
+    };
+    const chunks = Array.from({ length: 8 }, (_, i) => i);
+    const chunk = (i: number): Uint8Array => body.subarray(i << 22, (i + 1) << 22);
+    const results = {
+      plainPut: await pace(() => Promise.all(chunks.map((i) => plainStore.put(`p${i}`, chunk(i))))),
+      arrayPut: await pace(() => array.put('big', body)),
+      plainGet: await pace(() => Promise.all(chunks.map((i) => plainStore.get(`p${i}`)))),
+      arrayGet: await pace(() => array.get('big')),
+    };
+    console.log(`MB/s ${JSON.stringify(results, (_, value) => (typeof value === 'number' ? Math.round(value) : value))}`);
+    expect(Buffer.compare((await array.get('big')).body, body)).toBe(0);
+    await array.close();
   });
 });

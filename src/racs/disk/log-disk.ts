@@ -50,7 +50,7 @@ export interface LogDiskOptions {
   segmentBytes?: number;
   /** 64 MiB of what was read. */
   cacheBytes?: number;
-  /** 4; sealed segments that wait for the providers before writers do. */
+  /** 8; sealed segments that wait for the providers before writers do. */
   maxPendingSegments?: number;
   /** 64; segments between two checkpoints. */
   checkpointEvery?: number;
@@ -91,7 +91,7 @@ interface Waiter {
   reject: (error: unknown) => void;
 }
 
-const parallelUploads = 2;
+const parallelUploads = 4;
 const maxBackoffMs = 5000;
 
 export class LogDisk implements BlockStore {
@@ -853,7 +853,7 @@ export class LogDisk implements BlockStore {
 }
 
 function withDefaults(options: LogDiskOptions): Required<Omit<LogDiskOptions, 'journal' | 'takeOver'>> {
-  const { segmentBytes = 4 * 1024 * 1024, cacheBytes = 64 * 1024 * 1024, maxPendingSegments = 4, checkpointEvery = 64 } = options;
+  const { segmentBytes = 4 * 1024 * 1024, cacheBytes = 64 * 1024 * 1024, maxPendingSegments = 8, checkpointEvery = 64 } = options;
   const { sealAfterMs = 2000, stallMs = 60_000, collectAt = 0.5, onNotice = () => {} } = options;
   if (segmentBytes % sectorBytes !== 0 || segmentBytes < sectorBytes)
     throw new ConfigError(`a segment of ${segmentBytes} bytes is not whole sectors`);

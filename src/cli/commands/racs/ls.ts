@@ -1,8 +1,10 @@
-/** `paravane racs ls [PREFIX]`: objects in the order of their names. */
+/** `paravane racs ls [PREFIX]`: objects in the order of their names; segments of disks only when PREFIX asks for them. */
 
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { printText } from '../../print.ts';
 import { configOption, withArray } from './with-array.ts';
+
+const disksPrefix = 'disks/';
 
 export function builder(y: Argv): Argv {
   return configOption(y)
@@ -15,6 +17,7 @@ export async function handler(argv: ArgumentsCamelCase): Promise<number> {
     for (let startAfter = ''; ; ) {
       const { entries, truncated } = await array.list({ prefix: String(argv.prefix), startAfter });
       for (const info of entries) {
+        if (info.key.startsWith(disksPrefix) && !String(argv.prefix).startsWith(disksPrefix)) continue;
         const { key, size, lastModified } = info;
         printText(
           argv.json ? JSON.stringify(info) : `${new Date(lastModified).toISOString()}  ${String(size).padStart(14)}  ${printable(key)}`,
