@@ -66,14 +66,14 @@ export interface ArrayOptions {
   /** How long shares of replaced versions stay for readers; default 60 s. */
   graceMs?: number;
   readPolicy?: ReadPolicy;
-  /** Default: 3 times the usual latency, 50 to 2000 ms. */
+  /** Default: 3 times the usual latency, 200 to 2000 ms. */
   hedge?: ReaderOptions['hedge'];
   logger?: Logger;
   onBadShare?: (share: BadShare) => void;
 }
 
 /** Segments that a reader fetches ahead. */
-const readAhead = 2;
+const readAhead = 4;
 /** How often a get starts again because a newer version appeared. */
 const maxRestarts = 10;
 
@@ -136,7 +136,7 @@ export class RacsArray implements ArrayStore {
     };
     this.reader = {
       ...{ providers: this.providers, policy: options.readPolicy ?? 'fastest', clock, health, codecs },
-      hedge: options.hedge ?? { factor: 3, minMs: 50, maxMs: 2000 },
+      hedge: options.hedge ?? { factor: 3, minMs: 200, maxMs: 2000 },
       onBadShare: (share) => {
         this.#logger.warn(`share ${share.share} of ${share.key} at ${share.provider}: ${share.code}`);
         options.onBadShare?.(share);

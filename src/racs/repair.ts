@@ -182,7 +182,7 @@ async function rebuild(
           report.written++;
           break;
         } catch (error) {
-          if (!isStoreError(error) || !error.retryable) throw error;
+          if (!isStoreError(error) || error.code === 'ABORTED') throw error;
         }
       }
       if (!settled.has(share)) throw new StoreError('UNAVAILABLE', `no provider takes share ${share} of ${key}`);

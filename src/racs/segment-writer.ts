@@ -23,7 +23,7 @@ import {
   tagBytes,
 } from './share-format.ts';
 
-const segmentsInFlight = 3;
+const segmentsInFlight = 4;
 
 export interface WriterOptions {
   coding: Coding;

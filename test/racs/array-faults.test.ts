@@ -16,6 +16,9 @@ import { TestClock, testChance } from '../support/racs.ts';
 const text = (value: string) => new TextEncoder().encode(value);
 const plain = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
+/** Times as many random runs, for a soak. */
+const soak = Number(process.env.RACS_SOAK ?? 1);
+
 /** Stores that outlive the processes which use them. */
 class World {
   readonly clock = new TestClock();
@@ -202,7 +205,7 @@ describe('a process that dies', () => {
         expect(world.shareCount()).toBe(3);
         expect(plain((await survivor.array.get('key')).body)).toBe('last');
       }),
-      { numRuns: 120 },
+      { numRuns: 120 * soak },
     );
   });
 
@@ -295,7 +298,7 @@ describe.each([
         operations += history.length;
         expect(isLinearizable(history) || history).toBe(true);
       }),
-      { numRuns: 60 },
+      { numRuns: 60 * soak },
     );
     expect(operations).toBeGreaterThan(100);
   });

@@ -70,7 +70,7 @@ export class DirectoryStore implements ObjectStore {
     if (conditional && !this.capabilities.conditionalPut) throw new StoreError('UNSUPPORTED', `${this.name}: no conditional writes`);
     const bytes = await bodyBytes(body, this.capabilities.maxObjectBytes);
     return this.#run(key, async () => {
-      await mkdir(dirname(path), { recursive: true });
+      await this.#makeFolders(path);
       const temporary = `${path}.tmp-${randomUUID()}`;
       try {
         const file = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
@@ -151,11 +151,12 @@ export class DirectoryStore implements ObjectStore {
       throw new StoreError('UNSUPPORTED', `${this.name}: no conditional writes`);
     await this.#run(key, async () => {
       const remove = async (): Promise<void> => {
+        await stat(this.#root);
         await unlink(path).catch(ignoreMissing);
         if (this.#sync) await syncFolder(dirname(path)).catch(ignoreMissing);
       };
       if (options.ifMatch === undefined) return remove();
-      await mkdir(dirname(path), { recursive: true });
+      await this.#makeFolders(path);
       await this.#locked(path, async () => {
         const info = await stat(path, { bigint: true }).catch(ignoreMissing);
         checkMatch(info && infoOf(key, info), options.ifMatch);
@@ -228,6 +229,13 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
+  /** Never the directory itself: one that is gone, with its disk, must not come back empty. */
+  async #makeFolders(path: string): Promise<void> {
+    if (dirname(path) === this.#root) return;
+    await stat(this.#root);
+    await mkdir(dirname(path), { recursive: true });
+  }
+
   #path(key: string, options: CallOptions): string {
     this.#checkOpen(options);
     checkKey(key);
@@ -243,6 +251,9 @@ export class DirectoryStore implements ObjectStore {
     try {
       return await work();
     } catch (error) {
+      // Without the directory nothing is known about the object: it is not for us to say that it is missing.
+      const gone = (error as NodeJS.ErrnoException).code === 'ENOENT' && (await stat(this.#root).catch(() => null)) === null;
+      if (gone) throw new StoreError('NO_SUCH_BUCKET', `${this.name}: the directory is gone`, { cause: error });
       throw storeError(error, this.name, key);
     }
   }
