@@ -17,14 +17,15 @@ function multiply(a: number, b: number): number {
   return product;
 }
 
-/** FIPS 197 §5.1.1: the inverse in GF(2^8), then an affine transformation. */
+/** FIPS 197 §5.1.1: the inverse in GF(2^8), then an affine transformation. 3 generates the field: 3^n and 3^(255-n) are inverse. */
 const S_BOX: Uint8Array = (() => {
-  const box = new Uint8Array(256);
-  for (let a = 0; a < 256; a++) {
-    let inverse = 0;
-    for (let b = 1; b < 256 && inverse === 0; b++) if (multiply(a, b) === 1) inverse = b;
+  const power = [1];
+  for (let n = 1; n < 256; n++) power.push(multiply(power[n - 1], 3));
+  const box = new Uint8Array(256).fill(0x63);
+  for (let n = 0; n < 255; n++) {
+    const inverse = power[255 - n];
     const doubled = inverse | (inverse << 8);
-    box[a] = (doubled ^ (doubled >> 4) ^ (doubled >> 5) ^ (doubled >> 6) ^ (doubled >> 7) ^ 0x63) & 0xff;
+    box[power[n]] = (doubled ^ (doubled >> 4) ^ (doubled >> 5) ^ (doubled >> 6) ^ (doubled >> 7) ^ 0x63) & 0xff;
   }
   return box;
 })();

@@ -300,4 +300,28 @@ describe('ModuleBuilder', () => {
     expect(() => module.code(func, body)).toThrow('not a declared function without code');
     expect(() => module.code(7, body)).toThrow('not a declared function without code');
   });
+
+  test('branch hints stand before the code, with offsets from the locals of their function', () => {
+    const module = new ModuleBuilder();
+    const body = new FunctionBody(['i32']);
+    const local = body.local('i64');
+    body.local_get(0);
+    body.hint(false);
+    body.if();
+    body.i64_const(1);
+    body.local_set(local);
+    body.end();
+    body.local_get(local);
+    const func = module.func(module.type(['i32'], ['i64']));
+    module.code(func, body);
+    module.exportFunction('run', func);
+    const bytes = module.build();
+    const [section] = WebAssembly.Module.customSections(new WebAssembly.Module(bytes), 'metadata.code.branch_hint');
+    // One function, number 0, with one hint: offset 5 (three bytes of locals, two of local.get), one byte, unlikely.
+    expect([...new Uint8Array(section!)]).toEqual([1, 0, 1, 5, 1, 0]);
+    expect(Buffer.from(bytes).indexOf('metadata.code.branch_hint')).toBeLessThan(
+      Buffer.from(bytes).lastIndexOf(Buffer.from([0x20, 0, 0x04, 0x40])),
+    );
+    expect(exportsOf(bytes)['run']!(1)).toBe(1n);
+  });
 });

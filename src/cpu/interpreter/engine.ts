@@ -53,7 +53,8 @@ export class InterpreterEngine implements Engine {
   private readonly costs: InstructionCosts;
   private readonly view: DataView;
   private readonly words: Uint32Array;
-  private readonly handlers: HandlerTable;
+  /** Handlers of instruction forms; for statistics and tests. */
+  readonly handlers: HandlerTable;
   private readonly exports: LoopExports;
   /** System instructions that records name by number. */
   private readonly kept: Instruction[] = [];

@@ -71,6 +71,11 @@ export class HandlerTable {
     this.join();
   }
 
+  /** Forms whose handlers are joined in one function. */
+  get joinedForms(): number {
+    return this.forms.filter(({ joined }) => joined).length;
+  }
+
   private join(): void {
     const chosen = [...this.forms].sort((a, b) => b.samples - a.samples || a.slot - b.slot).slice(0, MOST_JOINED);
     const handler = this.link(this.compiler.joined(chosen));
