@@ -6,6 +6,7 @@ import { FullDomains } from '../xen/hvm/full-domains.ts';
 import { FULL_PROFILES, type FullProfile } from '../xen/hvm/profile.ts';
 import { DEFAULT_MEMORY_MIB, StackHost } from './host.ts';
 import type { Stack, StackOptions } from './stack.ts';
+import { virtioDevices } from './virtio-devices.ts';
 import { startDom0 } from './xen-layer.ts';
 
 export type Bottom = 'kvm' | 'hvm';
@@ -23,7 +24,8 @@ export function buildFull(options: StackOptions, bottom: Bottom): Stack {
   // Each vCPU has a processor of its own, Dom0's services the last one.
   const host = new StackHost(options, vcpus + 1, memoryMiB);
   if (vcpus > 1) host.machine.keepOneClock();
-  const xen = host.layer({ platform: host.platform, layer: 0, kinds: [new FullDomains(fullProfile(bottom, options))] }, true);
+  const full = new FullDomains(fullProfile(bottom, options), { virtio: () => virtioDevices(options, host.machine.tscKhz) });
+  const xen = host.layer({ platform: host.platform, layer: 0, kinds: [full] }, true);
   xen.dom0.submit({
     kind: 'create',
     config: {

@@ -33,10 +33,10 @@ export function builder(y: Argv): Argv {
       type: 'string',
       array: true,
       nargs: 1,
-      describe: '[NAME=]FILE: a virtio disk; what the guest writes lasts as long as the run (baseline)',
+      describe: '[NAME=]FILE: a virtio disk; what the guest writes lasts as long as the run (not PV)',
     })
-    .option('net', { type: 'boolean', default: false, describe: 'a network card; 10.0.2.2 answers DHCP, ping, TCP 7 and 9 (baseline)' })
-    .option('vcpus', { type: 'number', default: 1, describe: 'processors of the guest (baseline)' })
+    .option('net', { type: 'boolean', default: false, describe: 'a network card; 10.0.2.2 answers DHCP, ping, TCP 7 and 9 (not PV)' })
+    .option('vcpus', { type: 'number', default: 1, describe: 'processors of the guest (not PV)' })
     .option('seed', { type: 'number', default: 0, describe: 'of all chance: entropy, placement of pages' })
     .option('epoch', { type: 'number', describe: 'Unix time in seconds at the start' })
     .option('on', { choices: STACK_NAMES, default: 'baseline', describe: 'what the guest runs on' })

@@ -156,6 +156,7 @@ function accessRegisters({ hypervisor, full, state, cpu }: ExitContext, exit: Vi
   const apic = devices.apics.all[id];
   const before = apic?.nextEvent;
   devices.advance(cpu.cycles);
+  const sharedBefore = devices.nextEvent();
   for (let done = 0; done < mmio.size; done += 4) {
     const size = Math.min(4, mmio.size - done) as 1 | 2 | 4;
     const shift = BigInt(8 * done);
@@ -169,6 +170,8 @@ function accessRegisters({ hypervisor, full, state, cpu }: ExitContext, exit: Vi
     }
   }
   if (apic?.nextEvent !== before) timersChanged(hypervisor, state.vcpu);
+  const [first] = full.domain.vcpus;
+  if (devices.nextEvent() !== sharedBefore && first !== undefined) timersChanged(hypervisor, first);
   devicesChanged(hypervisor, full);
 }
 

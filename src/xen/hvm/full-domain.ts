@@ -9,11 +9,14 @@
  */
 
 import { PcDevices } from '../../devices/pc-devices.ts';
+import type { VirtioDevice } from '../../devices/virtio/device.ts';
 import type { GuestControl, PlatformCpu, RingZeroOwner } from '../../platform/cpu.ts';
+import type { PlatformMemory } from '../../platform/memory.ts';
 import type { VmExit } from '../../platform/virtualization.ts';
 import { HVM_NR_PARAMS } from '../../xen-abi/hvm.ts';
 import type { Domain } from '../domain.ts';
 import type { Vcpu } from '../vcpu.ts';
+import { DomainDma } from './domain-dma.ts';
 import { Physmap } from './physmap.ts';
 import type { FullProfile } from './profile.ts';
 
@@ -36,6 +39,8 @@ export interface FullVcpu {
   upcallVector: number;
   /** The event upcall was raised and evtchn_upcall_pending has not been seen clear since. */
   upcallRaised: boolean;
+  /** Where KVM's clock has its record, as the guest wrote it: bit 0 set when it is in use. */
+  systemTimeArea: bigint;
 
   // Only where ring 0 is host code (full-domain-cpu.ts): its local APIC.
   /** Vectors requested by its timer and other vCPUs, in the order in which they came. */
@@ -102,15 +107,21 @@ export interface FullDomainPlatform {
   /** Unix time in seconds when the platform's cycle counter was 0. */
   readonly epoch: bigint;
   readonly physicalAddressBits: number;
+  readonly memory: PlatformMemory;
+  /** Devices on PCI beside the bridges. */
+  readonly virtio: readonly VirtioDevice[];
 }
 
 export function newFullDomain(domain: Domain, platform: FullDomainPlatform, profile: FullProfile, events: FullDomainEvents): FullDomain {
+  const physmap = new Physmap(domain, profile.largestLeaf);
   const full: FullDomain = {
     domain,
-    physmap: new Physmap(domain, profile.largestLeaf),
+    physmap,
     devices: new PcDevices({
       tscKhz: platform.tscKhz,
       epoch: platform.epoch,
+      memory: new DomainDma(platform.memory, physmap),
+      virtio: platform.virtio,
       processors: domain.maxVcpus,
       // DEVIATION: no x2APIC and no TSC deadline (guest-cpuid.ts hides them); NMIs between vCPUs are not delivered.
       apic: { x2apic: false, tscDeadline: false, physicalAddressBits: platform.physicalAddressBits },
@@ -135,6 +146,7 @@ export function newFullVcpu(full: FullDomain, vcpu: Vcpu, profile: FullProfile, 
     control: new FullControl(vcpu, full.physmap, profile, handlers),
     upcallVector: 0,
     upcallRaised: false,
+    systemTimeArea: 0n,
     requested: [],
     timer: undefined,
     halting: false,

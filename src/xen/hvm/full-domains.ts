@@ -6,6 +6,7 @@
 
 import { assert } from '../../base/errors.ts';
 import type { SaveReader, SaveWriter } from '../../base/persist.ts';
+import type { VirtioDevice } from '../../devices/virtio/device.ts';
 import type { CpuContext } from '../../platform/context.ts';
 import type { PlatformCpu } from '../../platform/cpu.ts';
 import type { VmExit } from '../../platform/virtualization.ts';
@@ -39,6 +40,8 @@ const saveVersion = 1;
 export interface FullDomainsOptions {
   /** Told about every byte of a domain's serial port, beside its console ring. */
   readonly serial?: (domain: Domain, byte: number) => void;
+  /** Virtio devices of a new domain. DEVIATION: the hypervisor plays the device model; nothing is charged to a Dom0. */
+  readonly virtio?: (domain: Domain) => readonly VirtioDevice[];
 }
 
 export class FullDomains implements DomainKind {
@@ -93,7 +96,9 @@ export class FullDomains implements DomainKind {
     const { platform, epoch } = hypervisor;
     const [addressSizes] = platform.cpus[0]?.cpuid(CpuidLeaf.ADDRESS_SIZES, 0) ?? [36];
     const seconds = epoch / 1_000_000_000n + domain.timeOffsetSeconds;
-    return { tscKhz: platform.tscKhz, epoch: seconds, physicalAddressBits: addressSizes & 0xff };
+    const { tscKhz, memory } = platform;
+    const virtio = this.#options.virtio?.(domain) ?? [];
+    return { tscKhz, memory, virtio, epoch: seconds, physicalAddressBits: addressSizes & 0xff };
   }
 
   createVcpu(hypervisor: Hypervisor, vcpu: Vcpu): void {

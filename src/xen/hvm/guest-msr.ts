@@ -9,12 +9,14 @@ import { hvmHypercallPage, MSR_HYPERCALL_PAGE } from '../../xen-abi/hvm.ts';
 import { FrameFlag } from '../frame-table.ts';
 import { frameBytes } from '../shared-info.ts';
 import type { ExitContext } from './exit-context.ts';
+import { isKvmClockMsr, readKvmClockMsr, writeKvmClockMsr } from './kvm-clock.ts';
 
 /** IA32_MISC_ENABLE, bit 0. */
 const fastStrings = 1n;
 
 /** Value, or undefined for #GP(0). */
-export function readGuestMsr({ hypervisor, profile, full, state, cpu }: ExitContext, index: number): bigint | undefined {
+export function readGuestMsr(context: ExitContext, index: number): bigint | undefined {
+  const { hypervisor, profile, full, state, cpu } = context;
   switch (index) {
     case Msr.IA32_APIC_BASE:
       return full.devices.apics.all[state.vcpu.id]?.readMsr(index, cpu.cycles);
@@ -29,6 +31,7 @@ export function readGuestMsr({ hypervisor, profile, full, state, cpu }: ExitCont
       if (profile.xenHypercalls) return 0n;
       break;
   }
+  if (profile.name === 'kvm' && isKvmClockMsr(index)) return readKvmClockMsr(context, index);
   hypervisor.unknown(state.vcpu.domain, 'msr', `read 0x${index.toString(16)}`);
   return undefined;
 }
@@ -51,6 +54,7 @@ export function writeGuestMsr(context: ExitContext, index: number, value: bigint
       if (profile.xenHypercalls) return writeHypercallPage(context, value);
       break;
   }
+  if (profile.name === 'kvm' && isKvmClockMsr(index)) return writeKvmClockMsr(context, index, value);
   hypervisor.unknown(state.vcpu.domain, 'msr', `write 0x${index.toString(16)}`);
   return false;
 }

@@ -6,6 +6,7 @@
  */
 
 import type { GuestControl } from '../../platform/cpu.ts';
+import { KVM_CLOCK_FEATURES } from './kvm-clock.ts';
 import { ENOSYS, EPERM } from '../../xen-abi/errno.ts';
 
 export interface FullProfile {
@@ -43,12 +44,12 @@ export const XEN_PROFILE: FullProfile = {
   callFromUser: BigInt(-EPERM),
 };
 
-/** KVM_ENOSYS and KVM_EPERM; no paravirtual feature is offered (leaf 1 is 0). */
+/** KVM_ENOSYS and KVM_EPERM; the only paravirtual feature is the clock. */
 export const KVM_PROFILE: FullProfile = {
   name: 'kvm',
   signature: 'KVMKVMKVM\0\0\0',
   highestLeaf: 1,
-  leaves: { 1: [0, 0, 0, 0] },
+  leaves: { 1: [KVM_CLOCK_FEATURES, 0, 0, 0] },
   largestLeaf: 12,
   intercepts: noIntercepts,
   xenHypercalls: false,

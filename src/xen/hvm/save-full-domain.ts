@@ -4,7 +4,7 @@ import type { SaveReader, SaveWriter } from '../../base/persist.ts';
 import type { FullDomain, FullVcpu } from './full-domain.ts';
 
 /** What is saved of a vCPU beside the core's part. Handlers are never on the stack then. */
-interface SavedVcpu extends Pick<FullVcpu, 'upcallVector' | 'upcallRaised' | 'timer' | 'halting' | 'flushDue'> {
+interface SavedVcpu extends Pick<FullVcpu, 'upcallVector' | 'upcallRaised' | 'systemTimeArea' | 'timer' | 'halting' | 'flushDue'> {
   readonly requested: number[];
   readonly pendingInterrupt: number | undefined;
   readonly interruptWindow: boolean;
@@ -14,9 +14,10 @@ export function saveFullDomain(full: FullDomain, writer: SaveWriter): void {
   writer.u32(full.domain.id);
   writer.plain(full.devices.save());
   writer.plain({ params: full.params, output: full.output, exitCode: full.exitCode });
-  writer.list(full.vcpus, ({ control, requested, upcallVector, upcallRaised, timer, halting, flushDue }) => {
+  writer.list(full.vcpus, ({ control, requested, upcallVector, upcallRaised, systemTimeArea, timer, halting, flushDue }) => {
     const { pendingInterrupt, interruptWindow } = control;
-    const saved: SavedVcpu = { pendingInterrupt, interruptWindow, requested, upcallVector, upcallRaised, timer, halting, flushDue };
+    const core = { pendingInterrupt, interruptWindow, requested, timer, halting, flushDue };
+    const saved: SavedVcpu = { ...core, upcallVector, upcallRaised, systemTimeArea };
     writer.plain(saved);
   });
 }
