@@ -5,6 +5,7 @@
 
 import { seedRandom } from '../../src/base/random.ts';
 import { WESTMERE } from '../../src/cpu/cpuid/models.ts';
+import type { VirtioDevice } from '../../src/devices/virtio/device.ts';
 import { Dom0, type Dom0Request } from '../../src/dom0/dom0.ts';
 import { BareMachine, type EngineName } from '../../src/machine/bare-machine.ts';
 import { barePlatform } from '../../src/machine/bare-platform.ts';
@@ -29,6 +30,8 @@ export interface FullMachineOptions {
   readonly observers?: readonly HypervisorObserver[];
   /** Costs and TLB of the timing model, instead of one cycle for every event. */
   readonly timing?: CostTable;
+  /** Virtio devices of each full domain. */
+  readonly virtio?: () => readonly VirtioDevice[];
 }
 
 export function fullMachine(options: FullMachineOptions = {}) {
@@ -43,7 +46,7 @@ export function fullMachine(options: FullMachineOptions = {}) {
     tscKhz: 100_000,
     transmit: () => {},
   });
-  const full = new FullDomains(FULL_PROFILES[options.flavour ?? 'xen']);
+  const full = new FullDomains(FULL_PROFILES[options.flavour ?? 'xen'], options.virtio && { virtio: options.virtio });
   const hypervisor = startHypervisor(barePlatform(machine), {
     kinds: [new PvDomains(), full],
     ...(options.observers && { observers: options.observers }),
