@@ -133,17 +133,11 @@ export class FileJournal implements Journal {
     this.#files.delete(number);
     await rm(this.#found.get(number) ?? this.#path(number), { force: true });
     this.#found.delete(number);
-    const file = await opening;
-    await file?.written.catch(() => {});
-    await file?.handle.close();
+    await closeFile(opening);
   }
 
   async close(): Promise<void> {
-    for (const opening of this.#files.values()) {
-      const file = await opening;
-      await file.written.catch(() => {});
-      await file.handle.close();
-    }
+    for (const opening of this.#files.values()) await closeFile(opening);
     this.#files.clear();
     await this.#owner?.close();
     this.#owner = null;
@@ -190,6 +184,13 @@ export class FileJournal implements Journal {
       await handle.close();
     }
   }
+}
+
+/** A file that could not be made has told its writer so. */
+async function closeFile(opening: Promise<OpenFile> | undefined): Promise<void> {
+  const file = await opening?.catch(() => null);
+  await file?.written.catch(() => {});
+  await file?.handle.close();
 }
 
 function failure(directory: string, error: unknown): BackendError {
