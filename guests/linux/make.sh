@@ -100,7 +100,7 @@ if [ ! -f "$out/disk.img" ] || [ "$here/make.sh" -nt "$out/disk.img" ]; then
   touch -d @0 "$out/files/numbers" "$out/files"
   rm -f "$out/disk.img.new"
   E2FSPROGS_FAKE_TIME=1334016000 mke2fs -q -t ext4 -U 5f1f2a3c-0000-4000-8000-000000000001 \
-    -E hash_seed=5f1f2a3c-0000-4000-8000-000000000002,root_owner=0:0 -d "$out/files" "$out/disk.img.new" 16M
+    -E hash_seed=5f1f2a3c-0000-4000-8000-000000000002,root_owner=0:0 -d "$out/files" "$out/disk.img.new" 16M > /dev/null
   mv "$out/disk.img.new" "$out/disk.img"
   rm -rf "$out/files"
 fi

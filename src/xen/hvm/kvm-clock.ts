@@ -9,8 +9,6 @@ import { GuestPhysicalMemory } from './guest-physical-memory.ts';
 
 export const MSR_KVM_WALL_CLOCK = 0x4b56_4d00;
 export const MSR_KVM_SYSTEM_TIME = 0x4b56_4d01;
-/** Leaf 0x40000001 EAX: the two MSRs are there (bit 3), and the clock is the same on all vCPUs (bit 24). */
-export const KVM_CLOCK_FEATURES = (1 << 3) | (1 << 24);
 
 const ENABLED = 1n;
 const STABLE = 1;

@@ -6,7 +6,6 @@
  */
 
 import type { GuestControl } from '../../platform/cpu.ts';
-import { KVM_CLOCK_FEATURES } from './kvm-clock.ts';
 import { ENOSYS, EPERM } from '../../xen-abi/errno.ts';
 
 export interface FullProfile {
@@ -44,12 +43,15 @@ export const XEN_PROFILE: FullProfile = {
   callFromUser: BigInt(-EPERM),
 };
 
+/** Leaf 1 EAX: the clock's MSRs are there (kvm-clock.ts), and it is the same on all vCPUs. */
+const kvmClock = (1 << 3) | (1 << 24);
+
 /** KVM_ENOSYS and KVM_EPERM; the only paravirtual feature is the clock. */
 export const KVM_PROFILE: FullProfile = {
   name: 'kvm',
   signature: 'KVMKVMKVM\0\0\0',
   highestLeaf: 1,
-  leaves: { 1: [KVM_CLOCK_FEATURES, 0, 0, 0] },
+  leaves: { 1: [kvmClock, 0, 0, 0] },
   largestLeaf: 12,
   intercepts: noIntercepts,
   xenHypercalls: false,
