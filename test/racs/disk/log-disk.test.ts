@@ -308,7 +308,11 @@ describe('memory', () => {
   it('for what was read is bounded by the cache, and neighbours come with one fetch', async () => {
     const world = new World();
     await new DiskCatalog(world.parts()).create('d', 65536);
-    const disk = await LogDisk.open('d', world.parts(), { segmentBytes: 1024 * 1024, cacheBytes: 4 * windowBytes, sealAfterMs: Number.POSITIVE_INFINITY });
+    const disk = await LogDisk.open('d', world.parts(), {
+      segmentBytes: 1024 * 1024,
+      cacheBytes: 4 * windowBytes,
+      sealAfterMs: Number.POSITIVE_INFINITY,
+    });
     await disk.write(0, new Uint8Array(8 * 1024 * 1024).fill(3));
     await disk.drain();
     const before = disk.statistics.fetches;
