@@ -19,7 +19,6 @@ import { type Coding, isCoding } from './codec/matrix.ts';
 import { commit, type Commit, type NextManifest } from './committer.ts';
 import { decodeManifest, type Manifest, type Part, recentAfter, segmentCount, segmentOf } from './manifest.ts';
 import {
-  bodyBytes,
   type CallOptions,
   type Chance,
   checkKey,
@@ -159,8 +158,12 @@ export class RacsArray implements ArrayStore {
     for (let restarts = 0; ; restarts++) {
       const manifest = await this.#matching(key, options);
       try {
-        const { info, first, body } = this.#stream(key, manifest, options);
-        return { info, first, body: await bodyBytes(body) };
+        const { first, end } = resolveRange(options.range, manifest.size);
+        const body = new Uint8Array(end - first);
+        let at = 0;
+        for await (const piece of this.readParts(key, manifest.parts, first, end, options.signal, body)) at += piece.length;
+        assert(at === body.length, () => `${key}: read ${at} of ${body.length} bytes`);
+        return { info: infoOf(key, manifest), first, body };
       } catch (error) {
         // Missing shares of a version that has just been replaced: the newer one is whole.
         if (!isStoreError(error, 'TOO_FEW_SHARES') || restarts >= maxRestarts) throw error;
@@ -347,8 +350,16 @@ export class RacsArray implements ArrayStore {
       : { key, size, etag, lastModified: this.clock.now(), metadata: { ...options.metadata } };
   }
 
-  /** Bytes `first` to before `end` of parts laid end to end, a few segments ahead of the reader. */
-  async *readParts(key: string, parts: readonly Part[], first: number, end: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  /** Bytes `first` to before `end` of parts laid end to end, a few segments ahead of the reader; in place in `into`. */
+  async *readParts(
+    key: string,
+    parts: readonly Part[],
+    first: number,
+    end: number,
+    signal?: AbortSignal,
+    into?: Uint8Array,
+  ): AsyncGenerator<Uint8Array> {
+    let asked = 0;
     const pieces = this.#pieces(parts, first, end);
     const ahead: Promise<Uint8Array>[] = [];
     const stop = new AbortController();
@@ -360,7 +371,9 @@ export class RacsArray implements ArrayStore {
           const piece = pieces.next();
           if (piece.done) break;
           const { part, segment, from, to } = piece.value;
-          const read = readSegment({ array: this.id, key }, part, segment, from, to, this.reader, stop.signal);
+          const target = into?.subarray(asked, asked + to - from);
+          asked += to - from;
+          const read = readSegment({ array: this.id, key }, part, segment, from, to, this.reader, stop.signal, target);
           read.catch(() => {});
           ahead.push(read);
         }

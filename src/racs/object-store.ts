@@ -261,6 +261,19 @@ export async function bodyBytes(body: ObjectBody, maxBytes = Number.MAX_SAFE_INT
   return whole;
 }
 
+/** A stream's bytes when their number is known. @throws {StoreError} UNAVAILABLE when there are fewer or more */
+export async function streamBytes({ body, length }: Pick<GetStream, 'body' | 'length'>, what: string): Promise<Uint8Array> {
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for await (const piece of body) {
+    if (at + piece.length > length) throw new StoreError('UNAVAILABLE', `${what} came longer than announced`);
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  if (at !== length) throw new StoreError('UNAVAILABLE', `${what} came cut short`);
+  return whole;
+}
+
 /** A stream of one piece, for stores that read whole. */
 export function streamOf({ info, first, body }: GetResult): GetStream {
   return {

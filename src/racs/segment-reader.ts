@@ -39,7 +39,7 @@ interface Rows {
 }
 
 /**
- * Bytes `first` to before `end` of a segment.
+ * Bytes `first` to before `end` of a segment, in `into` when it is given.
  * @throws {StoreError} TOO_FEW_SHARES
  */
 export async function readSegment(
@@ -50,6 +50,7 @@ export async function readSegment(
   end: number,
   options: ReaderOptions,
   signal?: AbortSignal,
+  into?: Uint8Array,
 ): Promise<Uint8Array> {
   const { payloadBytes } = segment;
   const firstShare = Math.floor(first / payloadBytes);
@@ -61,7 +62,7 @@ export async function readSegment(
     rows.end = blockCount(end - firstShare * payloadBytes);
   }
   const shares = await gather(owner, part, segment, wanted, rows, options, signal);
-  const out = new Uint8Array(end - first);
+  const out = into ?? new Uint8Array(end - first);
   const rowBytes = Math.min(payloadBytes, rows.end * blockBytes) - rows.first * blockBytes;
   const direct = wanted.every((share) => shares.has(share));
   const codec = options.codecs.of(part);

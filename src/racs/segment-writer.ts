@@ -141,8 +141,8 @@ export async function writePart(
     const done = store(segment, encodeSegment(codec, data, segment, template, seeds)).catch((error: unknown) => {
       failure ??= error;
     });
-    // The first segment settles where the shares go.
-    if (segment === 0) await done;
+    // The first segment settles where the shares go, when there is a choice.
+    if (segment === 0 && spares.length > 0) await done;
     else {
       flying.add(done);
       void done.then(() => flying.delete(done));

@@ -286,11 +286,12 @@ describe.skipIf(!RACS_CEPH || !RACS_AZURITE || !RACS_WEBDAV)('an array over two 
   });
 
   it('moves 32 MiB at a pace compared with one plain store', async () => {
-    const made = { ...configuration({ type: 'provider' as const, provider: 'azure' }), k: 2, n: 3, segmentBytes: 4 << 20 };
+    const made = { ...configuration({ type: 'provider' as const, provider: 'azure' }), k: 3, n: 4, segmentBytes: 4 << 20 };
     const [one, two] = made.providers as [ArrayConfig['providers'][0], ArrayConfig['providers'][0]];
     const third = { ...one, id: 'ceph3', bucket: `${made.array}-3` } as ArrayConfig['providers'][0];
+    const fourth = { ...two, id: 'ceph4', bucket: `${made.array}-4` } as ArrayConfig['providers'][0];
     const array = await openArray(
-      { ...made, providers: [one, two, third], register: { type: 'provider', provider: 'ceph1' } },
+      { ...made, providers: [one, two, third, fourth], register: { type: 'provider', provider: 'ceph1' } },
       { init: true },
     );
     const plainStore = s3(RACS_CEPH!, 'AKRACS', 'SKRACSSECRET', 'ceph');

@@ -27,6 +27,7 @@ import {
   type PutOptions,
   type StoreCapabilities,
   StoreError,
+  streamBytes,
 } from '../object-store.ts';
 import { escapeComponent, escapePath, extentOf, HttpClient, type HttpResponse, rangeHeader, statusError, unquote } from './http-client.ts';
 import { childText, descendants, parseXml } from './xml.ts';
@@ -90,10 +91,8 @@ export class AzureStore implements ObjectStore {
   }
 
   async get(key: string, options: GetOptions = {}): Promise<GetResult> {
-    const { info, first, length, body } = await this.getStream(key, options);
-    const bytes = await bodyBytes(body);
-    if (bytes.length !== length) throw new StoreError('UNAVAILABLE', `${this.name}: ${key} came cut short`);
-    return { info, first, body: bytes };
+    const stream = await this.getStream(key, options);
+    return { info: stream.info, first: stream.first, body: await streamBytes(stream, `${this.name}: ${key}`) };
   }
 
   async getStream(key: string, options: GetOptions = {}): Promise<GetStream> {

@@ -22,6 +22,7 @@ import {
   type PutOptions,
   type StoreCapabilities,
   StoreError,
+  streamBytes,
 } from '../object-store.ts';
 import { escapeComponent, escapePath, extentOf, HttpClient, type HttpResponse, rangeHeader, statusError, unquote } from './http-client.ts';
 import { canonicalQuery, type S3Credentials, sha256Hex, signV4 } from './sigv4.ts';
@@ -116,10 +117,8 @@ export class S3Store implements ObjectStore {
   }
 
   async get(key: string, options: GetOptions = {}): Promise<GetResult> {
-    const { info, first, length, body } = await this.getStream(key, options);
-    const bytes = await bodyBytes(body);
-    if (bytes.length !== length) throw new StoreError('UNAVAILABLE', `${this.name}: ${key} came cut short`);
-    return { info, first, body: bytes };
+    const stream = await this.getStream(key, options);
+    return { info: stream.info, first: stream.first, body: await streamBytes(stream, `${this.name}: ${key}`) };
   }
 
   async getStream(key: string, options: GetOptions = {}): Promise<GetStream> {

@@ -25,6 +25,7 @@ import {
   type PutOptions,
   type StoreCapabilities,
   StoreError,
+  streamBytes,
 } from '../object-store.ts';
 import { keyOfEscaped, pathPieces } from './file-names.ts';
 import { escapeComponent, extentOf, HttpClient, type HttpResponse, rangeHeader, statusError, unquote } from './http-client.ts';
@@ -76,10 +77,8 @@ export class WebDavStore implements ObjectStore {
   }
 
   async get(key: string, options: GetOptions = {}): Promise<GetResult> {
-    const { info, first, length, body } = await this.getStream(key, options);
-    const bytes = await bodyBytes(body);
-    if (bytes.length !== length) throw new StoreError('UNAVAILABLE', `${this.name}: ${key} came cut short`);
-    return { info, first, body: bytes };
+    const stream = await this.getStream(key, options);
+    return { info: stream.info, first: stream.first, body: await streamBytes(stream, `${this.name}: ${key}`) };
   }
 
   async getStream(key: string, options: GetOptions = {}): Promise<GetStream> {
