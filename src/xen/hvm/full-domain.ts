@@ -95,6 +95,8 @@ export interface FullDomainEvents {
   transmit(full: FullDomain, byte: number): void;
   /** `code` undefined: switched off; else the value of the debug exit. */
   powerOff(full: FullDomain, code: number | undefined): void;
+  /** The guest asked for a reset of its machine. */
+  reset(full: FullDomain): void;
   unknownPort(full: FullDomain, port: number, write: boolean): void;
   /** Messages between local APICs that are not interrupts by vector. */
   init(full: FullDomain, vcpu: number): void;
@@ -127,7 +129,7 @@ export function newFullDomain(domain: Domain, platform: FullDomainPlatform, prof
       apic: { x2apic: false, tscDeadline: false, physicalAddressBits: platform.physicalAddressBits },
       init: (vcpu) => events.init(full, vcpu),
       startup: (vcpu, vector) => events.startup(full, vcpu, vector),
-      reset: () => events.powerOff(full, undefined),
+      reset: () => events.reset(full),
       transmit: (byte) => events.transmit(full, byte),
       powerOff: (code) => events.powerOff(full, code),
       unknownPort: (port, write) => events.unknownPort(full, port, write),

@@ -14,7 +14,7 @@ import { CpuidLeaf } from '../../x86/cpuid-leaves.ts';
 import { ENODEV } from '../../xen-abi/errno.ts';
 import { GNTST_general_error } from '../../xen-abi/grant-table.ts';
 import { HVM_PARAM_CONSOLE_EVTCHN, VCPU_HVM_CONTEXT_BYTES, VCPU_HVM_MODE_64B, vcpu_hvm_context_64 } from '../../xen-abi/hvm.ts';
-import { SHUTDOWN_poweroff } from '../../xen-abi/sched.ts';
+import { SHUTDOWN_poweroff, SHUTDOWN_reboot } from '../../xen-abi/sched.ts';
 import type { Domain } from '../domain.ts';
 import type { DomainKind } from '../domain-kind.ts';
 import { crashDomain, shutdownDomain } from '../domain-lifecycle.ts';
@@ -83,6 +83,10 @@ export class FullDomains implements DomainKind {
         target.exitCode = code;
         flushOutput(hypervisor, target);
         shutdownDomain(hypervisor, domain, SHUTDOWN_poweroff);
+      },
+      reset: (target) => {
+        flushOutput(hypervisor, target);
+        shutdownDomain(hypervisor, domain, SHUTDOWN_reboot);
       },
       init: (target, index) => initVcpu(hypervisor, target, index),
       startup: (target, index, vector) => startVcpu(hypervisor, target, index, vector),

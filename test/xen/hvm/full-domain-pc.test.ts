@@ -75,6 +75,14 @@ describe.each(['interpreter', 'reference'] as const)('a full domain on the %s en
   });
 });
 
+describe('a full domain that resets its machine', () => {
+  it('shuts down with the reason that asks for a reboot', () => {
+    const host = fullMachine();
+    host.boot(multibootKernel([...asm.out8(0xcf9, 6), 0xeb, 0xfe]));
+    expect(host.said.at(-1)).toMatch(/^shut down \d+ 1$/);
+  });
+});
+
 describe('a full domain of KVM', () => {
   it('finds a clock that the time stamp counter drives', () => {
     const host = fullMachine({ flavour: 'kvm' });
