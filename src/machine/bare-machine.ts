@@ -18,6 +18,7 @@ import { InterpreterEngine } from '../cpu/interpreter/engine.ts';
 import { type MachineLayout, machineLayout } from '../cpu/layout.ts';
 import { flushLookup } from '../cpu/mmu/lookup-table.ts';
 import { Processor } from '../cpu/processor.ts';
+import { JitCompiler } from '../jit/compiler.ts';
 import { ReferenceEngine } from '../cpu/reference/engine.ts';
 import { Halted, run } from '../cpu/run.ts';
 import { saveProcessor } from '../cpu/save.ts';
@@ -27,7 +28,7 @@ import { saveMemory } from './save-memory.ts';
 import { RequestedInterrupts } from './requested-interrupts.ts';
 import { enterInit, enterStartup } from './start-state.ts';
 
-export type EngineName = 'reference' | 'interpreter';
+export type EngineName = 'reference' | 'interpreter' | 'jit';
 
 export interface BareMachineOptions {
   readonly cpuCount: number;
@@ -119,10 +120,11 @@ export class BareMachine implements Bus {
     }
     const decoder = new Decoder(options.cpuid.features);
     const definitions = instructionDefinitions();
+    const compiler = options.engine === 'jit' ? new JitCompiler(this.layout.wasmPages, definitions, decoder, options.costs) : undefined;
     const engine =
       options.engine === 'reference'
         ? new ReferenceEngine(definitions, decoder, options.costs)
-        : new InterpreterEngine(this.layout, this.memory, definitions, decoder, options.costs);
+        : new InterpreterEngine(this.layout, this.memory, definitions, decoder, options.costs, compiler);
     this.engine = options.wrapEngine?.(engine) ?? engine;
     const { features, physicalAddressBits } = options.cpuid;
     this.waiting = new Uint8Array(options.cpuCount);

@@ -1,6 +1,6 @@
 /**
- * The processor tests of guests/cpu-tests on the bare machine: every verdict must be PASS on both engines and on a model of
- * each vendor, and both engines must take the same number of instructions and cycles.
+ * The processor tests of guests/cpu-tests on the bare machine: every verdict must be PASS on all engines and on a model of
+ * each vendor, and all must take the same number of instructions and cycles.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -45,7 +45,7 @@ describe.each([
   ['legacy', 320],
   ['long', 180],
 ] as const)('%s.elf', (program, atLeast) => {
-  it.each([DEFAULT, ZEN3, WESTMERE])('passes on $name, the same on both engines', (cpuid) => {
+  it.each([DEFAULT, ZEN3, WESTMERE])('passes on $name, the same on all engines', (cpuid) => {
     const interpreter = run(program, 'interpreter', cpuid);
     const [total, verdict] = interpreter.lines.filter((line) => !line.startsWith('PASS '));
     expect(total).toMatch(/^TOTAL passed 0x[0-9a-f]+ failed 0x0$/);
@@ -53,5 +53,6 @@ describe.each([
     expect(interpreter.lines.length - 2).toBeGreaterThanOrEqual(atLeast);
     expect(interpreter.end).toEqual({ reason: 'power-off' });
     expect(run(program, 'reference', cpuid)).toEqual(interpreter);
+    expect(run(program, 'jit', cpuid)).toEqual(interpreter);
   });
 });

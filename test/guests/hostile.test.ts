@@ -38,7 +38,7 @@ describe.each([
   ['typing', 122],
   ['frames', 205],
 ] as const)('%s.elf', (program, verdicts) => {
-  it.each(['interpreter', 'reference'] as const)(
+  it.each(['interpreter', 'reference', 'jit'] as const)(
     'gets every errno, fault and frame as from Xen 4.17 (%s)',
     { timeout: 60_000 },
     (engine) => {

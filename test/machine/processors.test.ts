@@ -44,7 +44,7 @@ const waitFor = (value: number): number[] => [0x80, 0x3d, ...asm.dword(FLAG), va
 /** 16 bits: mov byte [FLAG], value */
 const sayFlag = (value: number): number[] => [0xc6, 0x06, FLAG & 0xff, FLAG >> 8, value];
 
-describe.each(['interpreter', 'reference'] as const)('processors on the %s engine', (engine) => {
+describe.each(['interpreter', 'reference', 'jit'] as const)('processors on the %s engine', (engine) => {
   it('wait for the start-up message and begin in real mode at its page', () => {
     // push cs; pop word [FLAG + 2]; mov byte [FLAG], 0x42; cli; hlt
     const other = [0x0e, 0x8f, 0x06, (FLAG + 2) & 0xff, (FLAG + 2) >> 8, ...sayFlag(0x42), 0xfa, 0xf4];
@@ -124,7 +124,7 @@ describe.each(['interpreter', 'reference'] as const)('processors on the %s engin
 
 describe('a machine of two processors', () => {
   it('ends in the same state on both engines', () => {
-    const hashes = (['interpreter', 'reference'] as const).map((engine) => {
+    const hashes = (['interpreter', 'reference', 'jit'] as const).map((engine) => {
       const machine = machineWith(engine, 2, [...startOther, ...waitFor(0x42), ...asm.powerOff()], [...sayFlag(0x42), 0xfa, 0xf4]);
       machine.run(400_000n);
       return hashStream((writer) => machine.save(writer));

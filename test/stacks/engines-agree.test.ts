@@ -1,5 +1,5 @@
 /**
- * The benchmark guest in single-layer stacks on both engines: same console bytes, same cycle count, same state hash; and
+ * The benchmark guest in single-layer stacks on every engine: same console bytes, same cycle count, same state hash; and
  * its own counts of faults and hypercalls as real Xen 4.17 let it count them.
  */
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { measureStack, priorValues, type StackName } from '../../src/index.ts';
 
 const image = readFileSync(new URL('../../guests/nanokernel/nanokernel.elf', import.meta.url));
 
-function measure(stack: StackName, engine: 'reference' | 'interpreter') {
+function measure(stack: StackName, engine: 'reference' | 'interpreter' | 'jit') {
   return measureStack({
     stack,
     image,
@@ -23,14 +23,18 @@ function measure(stack: StackName, engine: 'reference' | 'interpreter') {
 describe.each(['baseline', 'pv'] as const)('the benchmark guest on %s', (stack) => {
   const interpreted = measure(stack, 'interpreter');
 
-  it('gives the same console, cycles and state hash on both engines', { timeout: 60_000 }, () => {
-    const reference = measure(stack, 'reference');
-    expect(reference.console).toBe(interpreted.console);
-    expect(reference.cycles).toBe(interpreted.cycles);
-    expect(reference.instructions).toBe(interpreted.instructions);
-    expect(reference.stateHash).toBe(interpreted.stateHash);
-    expect(reference.repetitions).toEqual(interpreted.repetitions);
-  });
+  it.each(['reference', 'jit'] as const)(
+    'gives the same console, cycles and state hash on the %s engine',
+    { timeout: 60_000 },
+    (engine) => {
+      const other = measure(stack, engine);
+      expect(other.console).toBe(interpreted.console);
+      expect(other.cycles).toBe(interpreted.cycles);
+      expect(other.instructions).toBe(interpreted.instructions);
+      expect(other.stateHash).toBe(interpreted.stateHash);
+      expect(other.repetitions).toEqual(interpreted.repetitions);
+    },
+  );
 
   it('accounts for every twelfth of a cycle of each repetition', () => {
     for (const { twelfths, parts } of interpreted.repetitions) {

@@ -13,7 +13,7 @@ import { pushesErrorCode, vectorName } from '../../src/x86/exceptions.ts';
 import { ZEN3 } from '../../src/cpu/cpuid/models.ts';
 import { generalRegisterName } from '../../src/x86/registers.ts';
 
-export const ENGINES = ['reference', 'interpreter'] as const;
+export const ENGINES = ['reference', 'interpreter', 'jit'] as const;
 export type EngineUnderTest = (typeof ENGINES)[number];
 
 const CODE = 0x10000;

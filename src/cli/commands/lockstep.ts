@@ -12,7 +12,7 @@ import { lockstep, type LockstepResult } from '../../stacks/lockstep/lockstep.ts
 import { STACK_NAMES, type StackName } from '../../stacks/stack.ts';
 import { printText } from '../print.ts';
 
-const ENGINES: readonly string[] = ['reference', 'interpreter'];
+const ENGINES: readonly string[] = ['reference', 'interpreter', 'jit'];
 const PROGRESS_MILLISECONDS = 5_000;
 const DIFFERENCES_SHOWN = 40;
 

@@ -43,7 +43,7 @@ export function builder(y: Argv): Argv {
     .option('memory', { type: 'number', default: 64, describe: 'memory of the guest in MiB' })
     .option('append', { type: 'string', default: '', describe: 'command line of the guest' })
     .option('cpu', { choices: [...CPUID_MODELS.keys()], default: 'westmere', describe: 'model of the processors' })
-    .option('engine', { choices: ['reference', 'interpreter'], default: 'interpreter', describe: 'execution engine' })
+    .option('engine', { choices: ['reference', 'interpreter', 'jit'], default: 'interpreter', describe: 'execution engine' })
     .option('until', { type: 'string', describe: 'stop with status 0 when a console line matches this expression' })
     .option('max-instructions', { type: 'number', describe: 'stop with status 3 after so many instructions' })
     .option('trace', { type: 'string', describe: `comma-separated: ${TRACES.join(', ')}` })

@@ -26,7 +26,7 @@ export function builder(y: Argv): Argv {
     .option('json', { type: 'boolean', default: false, describe: 'print one JSON object instead of text' })
     .option('explain', { type: 'boolean', default: false, describe: 'break each cell down into its parts' })
     .option('held-out', { type: 'boolean', default: false, describe: 'also run the rows that no fit has seen' })
-    .option('engine', { choices: ['reference', 'interpreter'], default: 'interpreter', describe: 'execution engine' })
+    .option('engine', { choices: ['reference', 'interpreter', 'jit'], default: 'interpreter', describe: 'execution engine' })
     .option('repetitions', { type: 'number', default: 5, describe: 'repetitions of each row' })
     .option('iterations', { type: 'number', default: 3, describe: 'scale of the iteration counts' })
     .option('published', {

@@ -11,7 +11,7 @@ import type { EngineName } from '../../machine/bare-machine.ts';
 import { parseVectors, type Vector } from '../../stacks/vectors/vector.ts';
 import { VectorMachine } from '../../stacks/vectors/vector-machine.ts';
 
-const ENGINES: readonly EngineName[] = ['reference', 'interpreter'];
+const ENGINES: readonly EngineName[] = ['reference', 'interpreter', 'jit'];
 const SUFFIX = '.jsonl.gz';
 
 interface Options {

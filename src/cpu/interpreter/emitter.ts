@@ -19,7 +19,7 @@ import { type FieldName, LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../s
 import { type ComputationImports, ComputationEmitter, type Condition, STATE, type Word } from './computation-emitter.ts';
 import { DeferredFlags } from './deferred-flags.ts';
 import { dispatch, pushRip, type RunFunction } from './chain.ts';
-import { hasFixedImmediate, hasFlatSegment, isRegisterOperand, RECORD } from './record.ts';
+import { hasFixedImmediate, hasFlatSegment, isRegisterOperand, RECORD, VECTOR_WORDS } from './record.ts';
 
 /** Indices of what handlers call. */
 export interface HandlerImports extends ComputationImports {
@@ -50,8 +50,6 @@ const ADDEND = 24;
 const RCX = 1;
 const MMX_SIGN_AND_EXPONENT = 0xffff;
 const GENERAL_PROTECTION = 13;
-/** Distance of each word of a vector register from its slot in the record. */
-const VECTOR_WORDS = [0, 8, OFFSET.ymmHigh - OFFSET.xmm, OFFSET.ymmHigh - OFFSET.xmm + 8] as const;
 
 export class Emitter extends ComputationEmitter implements Algebra<Word, Condition> {
   private readonly imports: HandlerImports;

@@ -23,6 +23,7 @@ import { checkSegment } from '../mmu/segmentation.ts';
 import type { Processor } from '../processor.ts';
 import { executeSystem } from '../system/execute.ts';
 import { HandlerTable } from './handler-table.ts';
+import { HotRegions, type RegionCompiler } from './hot-regions.ts';
 import { BLOCK_HEADER_BYTES, type RunFunction } from './chain.ts';
 import { loopModule } from './loop.ts';
 import { RECORD, RECORD_BYTES, SLOT, writeRecord } from './record.ts';
@@ -45,7 +46,7 @@ interface LoopExports {
 }
 
 export class InterpreterEngine implements Engine {
-  readonly name = 'interpreter';
+  readonly name: string;
   private readonly layout: MachineLayout;
   private readonly memory: PhysicalMemory;
   private readonly definitions: Definitions;
@@ -55,6 +56,7 @@ export class InterpreterEngine implements Engine {
   private readonly words: Uint32Array;
   /** Handlers of instruction forms; for statistics and tests. */
   readonly handlers: HandlerTable;
+  private readonly regions: HotRegions | undefined;
   private readonly exports: LoopExports;
   /** System instructions that records name by number. */
   private readonly kept: Instruction[] = [];
@@ -72,7 +74,15 @@ export class InterpreterEngine implements Engine {
   private phase = 0;
   private current!: Processor;
 
-  constructor(layout: MachineLayout, memory: PhysicalMemory, definitions: Definitions, decoder: Decoder, model: CostModel) {
+  constructor(
+    layout: MachineLayout,
+    memory: PhysicalMemory,
+    definitions: Definitions,
+    decoder: Decoder,
+    model: CostModel,
+    compiler?: RegionCompiler,
+  ) {
+    this.name = compiler === undefined ? 'interpreter' : 'jit';
     this.layout = layout;
     this.memory = memory;
     this.definitions = definitions;
@@ -104,6 +114,10 @@ export class InterpreterEngine implements Engine {
       checkSegment: (_state, segment, size, write) =>
         checkSegment(this.current, segment as SegmentIndex, Number(this.slowAddress()), size, write !== 0) ? 1 : 0,
     });
+    if (compiler !== undefined) {
+      const { words, view, handlers } = this;
+      this.regions = new HotRegions(compiler, { words, view, handlers, memory, fetchPosition: () => this.fetchPosition() });
+    }
     memory.onCodeWrite = (address, length) => this.invalidateCode(address, length);
   }
 
@@ -155,6 +169,7 @@ export class InterpreterEngine implements Engine {
       const start = frame * PAGE_SIZE;
       const from = Math.max(0, address - start - (LONGEST_INSTRUCTION - 1));
       const to = Math.min(PAGE_SIZE, address + length - start);
+      this.regions?.dropFrame(frame, from, to);
       const table = (block + BLOCK_HEADER_BYTES) >> 2;
       for (let offset = from; offset < to; offset++) {
         const record = this.words[table + offset];
@@ -197,6 +212,7 @@ export class InterpreterEngine implements Engine {
       this.blockFrames.add(frame);
       markCodeFrame(processor, frame);
     } else if (this.words[block >> 2] !== mode) {
+      this.regions?.dropFrame(frame, 0, PAGE_SIZE);
       this.words.fill(0, (block + BLOCK_HEADER_BYTES) >> 2, (block + BLOCK_BYTES) >> 2);
       this.words[block >> 2] = mode;
     }
@@ -225,14 +241,20 @@ export class InterpreterEngine implements Engine {
       this.view.setUint16(next + RECORD.start, end, true);
     } else {
       record = this.recordAt(table, offset);
+      // A place that no other names is where something jumped.
+      if (known === 0) this.regions?.markTarget(record);
       next = end === PAGE_SIZE ? this.pageEnd : this.recordAt(table, end);
       target = this.targetRecord(table, instruction, end);
+      if (target !== 0) this.regions?.markTarget(target);
+      if (instruction.row.mnemonic === 'CALL') this.regions?.markTarget(next);
     }
     writeRecord(this.view, record, instruction, end, extra);
     this.words[(record + RECORD.cost) >> 2] = this.costs.of(instruction);
     this.words[(record + RECORD.next) >> 2] = next;
     this.words[(record + RECORD.target) >> 2] = target;
     this.words[(record + RECORD.handler) >> 2] = handler;
+    this.view.setUint16(record + RECORD.own, handler, true);
+    if (!this.crossing.value) this.regions?.decoded(record);
     return record;
   }
 
@@ -263,6 +285,12 @@ export class InterpreterEngine implements Engine {
     return definition === undefined ? SLOT.system : this.handlers.slotOf(instruction, definition, this.costs.of(instruction));
   }
 
+  private fetchPosition(): { frame: number; table: number } {
+    const { state } = this.current;
+    const host = Number(BigInt.asUintN(64, state.get('fetchPage') + state.get('fetchAddend')));
+    return { frame: Math.floor((host - this.memory.base) / PAGE_SIZE), table: state.get32('fetchTable') };
+  }
+
   /** Number of a kept system instruction; equal ones are kept once. */
   private keep(instruction: Instruction): number {
     const key = JSON.stringify(instruction, (name, value) =>
@@ -290,6 +318,7 @@ export class InterpreterEngine implements Engine {
       unmarkCodeFrame(this.current, frame);
     }
     this.blockFrames.clear();
+    this.regions?.dropEverything();
     this.arenaNext = this.arenaStart;
     for (const peer of this.current.peers) peer.state.set32('fetchTable', 0);
   }

@@ -52,8 +52,7 @@ export class HandlerTable {
     if (slot === undefined) {
       slot = SLOT.firstHandler + this.forms.length;
       const form: Form = { slot, instruction, definition, twelfths, samples: 0, joined: false };
-      if (slot >= this.functions.length) this.functions.grow(TABLE_STEP);
-      this.functions.set(slot, this.link(this.compiler.single(form)));
+      this.install(slot, this.compiler.single(form));
       this.slots.set(key, slot);
       this.forms.push(form);
     }
@@ -83,6 +82,15 @@ export class HandlerTable {
       form.joined = true;
       this.functions.set(form.slot, handler);
     }
+  }
+
+  /** Puts the function of a module elsewhere in the table. */
+  install(slot: number, module: HandlerModule): void {
+    this.put(slot, this.link(module));
+  }
+  put(slot: number, handler: unknown): void {
+    while (slot >= this.functions.length) this.functions.grow(TABLE_STEP);
+    this.functions.set(slot, handler);
   }
 
   private link({ bytes, hostFunctions, subroutines }: HandlerModule): unknown {

@@ -71,6 +71,11 @@ export class HandlerCompiler {
       const body = new FunctionBody(HANDLER_PARAMETERS, 1 << 16);
       const rip = body.local('i64');
       const record = body.local('i32');
+      const slot = body.local('i32');
+      // It may be entered in the name of a record whose handler is another by now: a region that has no time to run.
+      body.local_get(RECORD_POINTER);
+      body.load('i32.load16_u', RECORD.own);
+      body.local_set(slot);
       const again = body.loop();
       const next = body.block();
       const lookup = body.block();
@@ -82,15 +87,14 @@ export class HandlerCompiler {
       forms.forEach(({ slot }, n) => {
         bySlot[slot - lowest] = labels[labels.length - 1 - n];
       });
-      body.local_get(RECORD_POINTER);
-      body.load('i32.load', RECORD.handler);
+      body.local_get(slot);
       body.i32_const(lowest);
       body.emit('i32.sub');
       body.br_table(bySlot, others);
       for (const form of forms) {
         body.end();
         emitHandler(body, { ...imports, inside: { next, lookup, rip } }, form);
-        body.freeAll([rip, record]);
+        body.freeAll([rip, record, slot]);
       }
       body.end();
       dispatch(body, imports.handlerType, RECORD_POINTER, TIME);
@@ -101,6 +105,9 @@ export class HandlerCompiler {
       body.local_get(TIME);
       body.return_call(imports.run.lookup);
       body.end();
+      body.local_get(RECORD_POINTER);
+      body.load('i32.load', RECORD.handler);
+      body.local_set(slot);
       body.local_get(TIME);
       body.i64_const(0);
       body.emit('i64.lt_s');

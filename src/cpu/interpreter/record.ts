@@ -20,6 +20,10 @@
  *   36  u32  cost in twelfths of a cycle, for system instructions (the handlers of all others know theirs)
  *   40  i64  displacement; of RIP-relative operands, from the code page
  *   48  i64  immediate, extended to 64 bits
+ *   56  u16  of an entry of a region: number of its block (hot-regions.ts)
+ *   58  u16  slot of the handler of the instruction's form, also when another one stands in `handler`
+ *   60  u32  of an entry of a region: cycles (twelfths) that its block may take before its last instruction; of a place
+ *            whose executions are counted: how many are left
  */
 import { type Instruction, NO_REGISTER, type Operand, RIP_REGISTER, Segment } from '../../x86/instruction.ts';
 import { OFFSET } from '../state.ts';
@@ -42,7 +46,13 @@ export const RECORD = {
   cost: 36,
   displacement: 40,
   immediate: 48,
+  entry: 56,
+  own: 58,
+  worst: 60,
 } as const;
+
+/** Offsets of a vector register's words from its lowest one's. */
+export const VECTOR_WORDS = [0, 8, OFFSET.ymmHigh - OFFSET.xmm, OFFSET.ymmHigh - OFFSET.xmm + 8] as const;
 
 /** Slots of the function table that the loop module fills; handlers of instruction forms come behind. */
 export const SLOT = {
@@ -52,6 +62,8 @@ export const SLOT = {
   lookup: 1,
   system: 2,
   firstHandler: 3,
+  /** Handlers of forms end before; regions of compiled code come from here on. */
+  firstRegion: 0x8000,
 } as const;
 
 /** Operands whose register is named in the record. */

@@ -20,6 +20,7 @@ import { flushLookup } from '../../cpu/mmu/lookup-table.ts';
 import { updateMode } from '../../cpu/mode.ts';
 import { Processor } from '../../cpu/processor.ts';
 import { ReferenceEngine } from '../../cpu/reference/engine.ts';
+import { JitCompiler } from '../../jit/compiler.ts';
 import type { EngineName } from '../../machine/bare-machine.ts';
 import { PAGE_SIZE, PhysicalMemory } from '../../memory/physical-memory.ts';
 import { type CostModel, FREE_TRANSLATION } from '../../timing/model.ts';
@@ -126,10 +127,12 @@ export class UserMachine {
       cpuid,
     });
     const definitions = instructionDefinitions();
+    // Every instruction that is jumped to is compiled before it is executed.
+    const compiler = engine === 'jit' ? new JitCompiler(layout.wasmPages, definitions, decoder, ONE_CYCLE_EACH, 1) : undefined;
     this.engine =
       engine === 'reference'
         ? new ReferenceEngine(definitions, decoder, ONE_CYCLE_EACH)
-        : new InterpreterEngine(layout, this.memory, definitions, decoder, ONE_CYCLE_EACH);
+        : new InterpreterEngine(layout, this.memory, definitions, decoder, ONE_CYCLE_EACH, compiler);
     this.buildPageTables();
     this.enterUserMode();
     flushLookup(this.processor);

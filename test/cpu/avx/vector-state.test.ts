@@ -13,7 +13,7 @@ import type { Case } from './host-vectors.ts';
 import { VectorRunner } from './vector-runner.ts';
 
 const ON: UserMachineOptions = { cpuid: HASWELL, setCr4: Cr4.OSXSAVE, xcr0: 7n };
-const ENGINES = ['reference', 'interpreter'] as const;
+const ENGINES = ['reference', 'interpreter', 'jit'] as const;
 
 /** Vector that the instruction raises; 3 (the int3 behind it) when none. */
 function vectorOf(engine: (typeof ENGINES)[number], mode: 64 | 32, hex: string, options: UserMachineOptions): number {

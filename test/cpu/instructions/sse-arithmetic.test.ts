@@ -44,7 +44,7 @@ const environments = fc
   .tuple(fc.constantFrom(0, 0, 0, 1, 2, 3), fc.constantFrom(0, 0x40, 0x8000, 0x8040), fc.integer({ min: 0, max: 63 }))
   .map(([rounding, modes, flags]) => 0x1f80 | (rounding << 13) | modes | flags);
 
-describe.each(['reference', 'interpreter'] as const)('scalar arithmetic on the %s engine', (engine) => {
+describe.each(['reference', 'interpreter', 'jit'] as const)('scalar arithmetic on the %s engine', (engine) => {
   const machine = new VectorMachine(64, engine);
   const runs = engine === 'reference' ? 150 : 600;
 

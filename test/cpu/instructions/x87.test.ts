@@ -39,7 +39,7 @@ function fault(machine: VectorMachine, name: Name, x87: Vector['initial']['x87']
   return difference === undefined ? undefined : Number.parseInt(difference.slice('fault '.length), 10);
 }
 
-describe.each(['reference', 'interpreter'] as const)('on the %s engine', (engine) => {
+describe.each(['reference', 'interpreter', 'jit'] as const)('on the %s engine', (engine) => {
   const x87: Name[] = ['FLD1', 'FADD m32 (not mapped)', 'FNSTCW', 'FNINIT', 'FNSAVE', 'FRSTOR (not mapped)'];
   const mmx: Name[] = ['PADDB mm, mm', 'EMMS', 'CVTPI2PS xmm, mm'];
 

@@ -44,7 +44,7 @@ class WrongEngine implements Engine {
   }
 }
 
-function stack(name: StackName, engine: 'reference' | 'interpreter', wrapEngine: (engine: Engine) => Engine): Stack {
+function stack(name: StackName, engine: 'reference' | 'interpreter' | 'jit', wrapEngine: (engine: Engine) => Engine): Stack {
   return buildStack({ stack: name, image, imageName: 'nanokernel.elf', memoryMiB: 16, engine, wrapEngine, console: () => {} });
 }
 

@@ -23,7 +23,7 @@ function sampled(vectors: Vector[]): Vector[] {
   return vectors.filter((_, n) => n % step === 0);
 }
 
-describe.each(['reference', 'interpreter'] as const)('the %s engine', (engine) => {
+describe.each(['reference', 'interpreter', 'jit'] as const)('the %s engine', (engine) => {
   const machines = { 64: new VectorMachine(64, engine), 32: new VectorMachine(32, engine) };
 
   it.each(families)('agrees with the silicon on a sample of the family %s', (family) => {
