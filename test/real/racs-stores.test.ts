@@ -9,6 +9,8 @@ import { collect } from '../../src/racs/collector.ts';
 import { Codec } from '../../src/racs/codec/codec.ts';
 import { parityRows } from '../../src/racs/codec/matrix.ts';
 import { FaultStore } from '../../src/racs/fault-store.ts';
+import { LockedStore } from '../../src/racs/locked-store.ts';
+import { MemoryObjectStore } from '../../src/racs/memory-object-store.ts';
 import { isStoreError, type ObjectStore } from '../../src/racs/object-store.ts';
 import { ConditionalRegister } from '../../src/racs/register/conditional-register.ts';
 import { PaxosRegister } from '../../src/racs/register/paxos-register.ts';
@@ -19,6 +21,7 @@ import { EtcdRegister } from '../../src/racs/store/etcd-register.ts';
 import { S3Store } from '../../src/racs/store/s3-store.ts';
 import { systemChance, systemClock } from '../../src/racs/store/system.ts';
 import { WebDavStore } from '../../src/racs/store/webdav-store.ts';
+import { ZooKeeperLocks } from '../../src/racs/store/zookeeper-locks.ts';
 import { ZooKeeperRegister } from '../../src/racs/store/zookeeper-register.ts';
 import { itKeepsTheCommitRegisterContract } from '../support/commit-register-contract.ts';
 import { itKeepsTheObjectStoreContract } from '../support/object-store-contract.ts';
@@ -116,6 +119,44 @@ describe.skipIf(!RACS_ZOOKEEPER)('ZooKeeper', () => {
     },
     second: () => new ZooKeeperRegister({ servers: [RACS_ZOOKEEPER!], root }),
   });
+});
+
+describe.skipIf(!RACS_ZOOKEEPER)('locks of ZooKeeper', () => {
+  it('let many read or one write, and go with the session of their holder', async () => {
+    const root = `/${fresh().slice(0, -1)}`;
+    const clients = Array.from({ length: 6 }, () => new ZooKeeperLocks({ servers: [RACS_ZOOKEEPER!], root, clock: systemClock }));
+    let [readers, writers, mostReaders, violations] = [0, 0, 0, 0];
+    const work = async (locks: ZooKeeperLocks, i: number): Promise<void> => {
+      for (let round = 0; round < 10; round++) {
+        const kind = (i + round) % 4 === 0 ? 'write' : 'read';
+        const release = await locks.acquire('key', kind);
+        if (kind === 'write') writers++;
+        else readers++;
+        mostReaders = Math.max(mostReaders, readers);
+        if (writers > 1 || (writers === 1 && readers > 0)) violations++;
+        await systemClock.sleep(1);
+        if (kind === 'write') writers--;
+        else readers--;
+        await release();
+      }
+    };
+    await Promise.all(clients.map(work));
+    expect(violations).toBe(0);
+    expect(mostReaders).toBeGreaterThan(1);
+    await clients[0]!.acquire('key', 'write');
+    await clients[0]!.close();
+    const release = await clients[1]!.acquire('key', 'write');
+    await release();
+    for (const locks of clients) await locks.close();
+  });
+
+  itKeepsTheObjectStoreContract(
+    () => {
+      const locks = new ZooKeeperLocks({ servers: [RACS_ZOOKEEPER!], root: `/${fresh().slice(0, -1)}`, clock: systemClock });
+      return new LockedStore(new MemoryObjectStore(), locks);
+    },
+    { runs: 3 },
+  );
 });
 
 const azure = async () => {

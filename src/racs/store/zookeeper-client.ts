@@ -8,11 +8,11 @@
 import { connect, type Socket } from 'node:net';
 import { StoreError } from '../object-store.ts';
 
-const opcodes = { create: 1, getData: 4, setData: 5, sync: 9, ping: 11, getChildren: 8, closeSession: -11 } as const;
+const opcodes = { create: 1, delete: 2, getData: 4, setData: 5, sync: 9, ping: 11, getChildren: 8, closeSession: -11 } as const;
 export const zooErrors = { ok: 0, noNode: -101, badVersion: -103, nodeExists: -110, sessionExpired: -112 } as const;
 
 /** Changes are those whose lost answer is unclear. */
-const changing: readonly (keyof typeof opcodes)[] = ['create', 'setData'];
+const changing: readonly (keyof typeof opcodes)[] = ['create', 'delete', 'setData'];
 const pingXid = -2;
 
 export interface ZooReply {
@@ -192,6 +192,9 @@ export class JuteWriter {
     return Buffer.concat(this.#pieces);
   }
 }
+
+/** All rights for everybody, as the paper's prototype had: protect the service by its network. */
+export const openAcl = (writer: JuteWriter): JuteWriter => writer.int(1).int(31).string('world').string('anyone');
 
 export class JuteReader {
   readonly #bytes: Buffer;

@@ -17,10 +17,7 @@ import {
   type SetResult,
 } from '../register/commit-register.ts';
 import { readAll } from '../register/conditional-register.ts';
-import { JuteWriter, ZooKeeperClient, zooErrors } from './zookeeper-client.ts';
-
-/** All rights for everybody, as the paper's prototype had: protect the service by its network. */
-const openAcl = (writer: JuteWriter): JuteWriter => writer.int(1).int(31).string('world').string('anyone');
+import { JuteWriter, openAcl, ZooKeeperClient, zooErrors } from './zookeeper-client.ts';
 
 export class ZooKeeperRegister implements CommitRegister {
   readonly name: string;
