@@ -37,10 +37,11 @@ check() { # NAME COMMAND...
 racs() { node src/cli/main.ts racs "$@" --config "$work/racs.json"; }
 
 start() { # ARGUMENTS...
+  rm -f "$work/server.log"
   node src/cli/main.ts racs nbd "$@" --config "$work/racs.json" --port "$port" 2>"$work/server.log" &
   server=$!
   for _ in $(seq 100); do
-    grep -q serving "$work/server.log" && return 0
+    grep -qs serving "$work/server.log" && return 0
     kill -0 "$server" 2>/dev/null || break
     sleep 0.1
   done
@@ -108,7 +109,7 @@ check "no journal file is left" sh -c "! find $work/journal -name '*.journal' | 
 for trial in $(seq "$trials"); do
   at=$((trial * 5))
   check "kill -9, trial $trial of $trials: start" start disk --journal "$work/journal"
-  qemu-io -f raw -c "write -P $trial ${at}M 3M" -c flush "$uri" >/dev/null 2>&1
+  check "kill -9, trial $trial of $trials: write and flush" qemu-io -f raw -c "write -P $trial ${at}M 3M" -c flush "$uri"
   (cd "$work" && fio --name=k --ioengine=nbd --uri="$uri" --rw=randwrite --bs=4k --iodepth=8 --offset=64M --size=32M --runtime=20 --time_based >/dev/null 2>&1) &
   load=$!
   sleep "0.$((RANDOM % 9 + 1))"
@@ -119,6 +120,7 @@ for trial in $(seq "$trials"); do
   reads=()
   for t in $(seq "$trial"); do reads+=(-c "read -P $t $((t * 5))M 3M"); done
   check "kill -9, trial $trial of $trials: what was flushed is there" qemu-io -f raw "${reads[@]}" "$uri"
+  [ "$failed" = 0 ] || cat "$work/server.log"
   stop TERM
 done
 
@@ -128,6 +130,33 @@ stop KILL
 check "another owner is refused while nobody closed it" sh -c "! timeout 20 node src/cli/main.ts racs nbd disk --config $work/racs.json --port $port --remote"
 check "and takes it over when told to" start disk --remote --take-over
 check "what was flushed is there" qemu-io -f raw -c "read -P 0x77 100M 2M" "$uri"
+nbdcopy "$uri" "$work/before"
+stop TERM
+
+# A process that is stopped while another takes its place, and goes on later: nothing that it answers may be lost.
+for mode in "--journal $work/journal" "--remote --take-over"; do
+  # shellcheck disable=SC2086
+  check "stopped owner ($mode): start" start disk $mode
+  check "stopped owner: write and flush" qemu-io -f raw -c "write -P 0x21 110M 1M" -c flush "$uri"
+  kill -STOP "$server"
+  former=$server
+  port=$((port + 1))
+  # shellcheck disable=SC2086
+  check "stopped owner: another takes its place" start disk $mode
+  check "stopped owner: the other has what was flushed" qemu-io -f raw -c "read -P 0x21 110M 1M" "nbd://127.0.0.1:$port/disk"
+  check "stopped owner: the other writes" qemu-io -f raw -c "write -P 0x22 110M 1M" -c flush "nbd://127.0.0.1:$port/disk"
+  kill -CONT "$former"
+  check "stopped owner: it gets no flush answered" sh -c "! qemu-io -f raw -c 'write -P 0x23 110M 1M' -c flush $uri"
+  kill -9 "$former"
+  wait "$former" 2>/dev/null
+  stop TERM
+  # shellcheck disable=SC2086
+  check "stopped owner: start again" start disk $mode
+  check "stopped owner: only the other's writes are there" qemu-io -f raw -c "read -P 0x22 110M 1M" "nbd://127.0.0.1:$port/disk"
+  stop TERM
+  port=$((port - 1))
+done
+start disk --remote --take-over
 nbdcopy "$uri" "$work/before"
 stop TERM
 

@@ -34,13 +34,14 @@ check() { # NAME COMMAND...
 }
 
 start() {
+  rm -f "$work"/proxy.*.log
   proxies=
   for p in $port $((port + 1)); do
     node src/cli/main.ts racs proxy --config "$work/racs.json" --port "$p" 2>"$work/proxy.$p.log" &
     proxies="$proxies $!"
   done
   for _ in $(seq 100); do
-    [ "$(cat "$work"/proxy.*.log | grep -c serving)" = 2 ] && return 0
+    [ "$(cat "$work"/proxy.*.log 2>/dev/null | grep -c serving)" = 2 ] && return 0
     sleep 0.1
   done
   cat "$work"/proxy.*.log
