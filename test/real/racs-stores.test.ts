@@ -361,3 +361,23 @@ describe.skipIf(!RACS_CEPH || !RACS_AZURITE || !RACS_WEBDAV)('an array over two 
     await array.close();
   });
 });
+
+describe.skipIf(!RACS_CEPH)('conditional writes of Ceph RGW under a race', () => {
+  it.each(['create', 'replace'])('are counted: %s', async (kind) => {
+    const store = s3(RACS_CEPH!, 'AKRACS', 'SKRACSSECRET', 'ceph');
+    await store.createBucket();
+    const counts: Record<string, number> = {};
+    const body = (text: string) => new TextEncoder().encode(text);
+    for (let round = 0; round < 150; round++) {
+      const key = `${kind}${round}`;
+      const condition = kind === 'create' ? { ifNoneMatch: '*' as const } : { ifMatch: (await store.put(key, body(`${round}`))).etag };
+      const answers = await Promise.allSettled(Array.from({ length: 8 }, (_, i) => store.put(key, body(`${round} ${i}`), condition)));
+      const won = answers.filter(({ status }) => status === 'fulfilled').length;
+      const unclear = answers.filter((answer) => answer.status === 'rejected' && answer.reason.mayHaveHappened).length;
+      const outcome = `${won} won${unclear > 0 ? ', some unclear' : ''}`;
+      counts[outcome] = (counts[outcome] ?? 0) + 1;
+    }
+    console.log(`races ${kind}: ${JSON.stringify(counts)}`);
+    expect(Object.keys(counts).every((outcome) => outcome.startsWith('1 won') || outcome === '0 won, some unclear')).toBe(true);
+  });
+});
