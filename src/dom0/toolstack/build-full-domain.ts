@@ -94,13 +94,7 @@ export function buildFullDomain(kernel: Dom0Kernel, config: CheckedFullConfig, u
   }
 }
 
-function fill(
-  kernel: Dom0Kernel,
-  config: CheckedFullConfig,
-  image: PagedImage,
-  start: FlatStart | undefined,
-  domid: number,
-): BuiltDomain {
+function fill(kernel: Dom0Kernel, config: CheckedFullConfig, image: PagedImage, start: FlatStart | undefined, domid: number): BuiltDomain {
   const { calls } = kernel;
   const memoryPages = config.memoryMiB * 256;
   calls.mustDomctl(XEN_DOMCTL_max_vcpus, domid, xen_domctl_max_vcpus, { max: config.vcpus });
