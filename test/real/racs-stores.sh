@@ -135,7 +135,7 @@ start_codec() {
 
 for name in "$@"; do "start_$name"; done
 export RACS_REAL=1
-vitest run --config .config/vitest.config.ts test/real/racs-stores.test.ts ${FILTER:+-t "$FILTER"} --reporter=verbose 2>&1 | tee "$work/vitest.log" | grep -E '✓|×|FAIL|Error:|MB/s|races' | grep -v 'skipped' | tail -400
+vitest run --config .config/vitest.real.config.ts test/real/racs-stores.test.ts ${FILTER:+-t "$FILTER"} --reporter=verbose 2>&1 | tee "$work/vitest.log" | grep -E '✓|×|FAIL|Error:|MB/s|races' | grep -v 'skipped' | tail -400
 counts=$(sed 's/\x1b\[[0-9;]*m//g' "$work/vitest.log" | grep -E '^ *Tests ' | tail -1)
 passed=$((passed + $(echo "$counts" | grep -oE '[0-9]+ passed' | grep -oE '[0-9]+' || echo 0)))
 failed=$((failed + $(echo "$counts" | grep -oE '[0-9]+ failed' | grep -oE '[0-9]+' || echo 0)))
