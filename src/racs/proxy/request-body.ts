@@ -4,8 +4,8 @@
  */
 
 import { hexOfBytes } from '../../base/integer.ts';
-import { crc32 } from '../disk/crc32.ts';
 import { chunkedForm, decodeChunked } from './aws-chunked.ts';
+import { runningChecksum } from './checksums.ts';
 import type { Hashing, HttpRequest, RunningHash } from './message.ts';
 import { S3Error } from './s3-error.ts';
 import type { SignedBy } from './signature.ts';
@@ -40,7 +40,7 @@ export function requestBody(request: HttpRequest, signed: SignedBy, hashing: Has
       ),
     ),
   ];
-  const checksums = new Map(names.map((name) => [name, runningChecksum(name.slice(checksumPrefix.length), hashing)]));
+  const checksums = new Map(names.map((name) => [name, knownChecksum(name.slice(checksumPrefix.length), hashing)]));
   const given = new Map(names.flatMap((name) => (headers.has(name) ? [[name, headers.get(name)!] as const] : [])));
   let md5Text = '';
 
@@ -80,23 +80,10 @@ export async function smallBody(request: HttpRequest, signed: SignedBy, hashing:
   return pieces.map((piece) => decoder.decode(piece.slice(), { stream: true })).join('') + decoder.decode();
 }
 
-function runningChecksum(algorithm: string, hashing: Hashing): RunningHash {
-  switch (algorithm) {
-    case 'sha1':
-    case 'sha256':
-      return hashing.hash(algorithm);
-    case 'crc32': {
-      let crc = 0;
-      return {
-        update: (bytes) => {
-          crc = crc32(bytes, crc);
-        },
-        digest: () => Uint8Array.of(crc >>> 24, crc >>> 16, crc >>> 8, crc),
-      };
-    }
-    default:
-      throw new S3Error('NotImplemented', `The checksum ${algorithm} is not known here; crc32, sha1 and sha256 are.`);
-  }
+function knownChecksum(name: string, hashing: Hashing): RunningHash {
+  const running = runningChecksum(name, hashing);
+  if (!running) throw new S3Error('NotImplemented', `The checksum ${name} is not known here.`);
+  return running;
 }
 
 const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
