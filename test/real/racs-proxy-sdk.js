@@ -92,6 +92,7 @@ await test('puts with SHA-256 and with CRC-32 checksums', async () => {
   await put('sum', data, { ChecksumAlgorithm: 'SHA256' });
   await put('sum', data, { ChecksumAlgorithm: 'CRC32' });
   await put('sum', data, { ChecksumAlgorithm: 'SHA1' });
+  await put('sum', data, { ChecksumAlgorithm: 'CRC32C' });
 });
 await test('refuses a wrong checksum and keeps the old object', async () => {
   await code(put('k', Buffer.from('other'), { ChecksumSHA256: createHash('sha256').update('x').digest('base64') }), 'BadDigest', 400);
