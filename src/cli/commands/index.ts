@@ -35,6 +35,12 @@ const racsCommands: readonly SingleCommand[] = [
   { command: 'get <key> [file]', describe: 'Fetch an object', load: () => import('./racs/get.ts') },
   { command: 'ls [prefix]', describe: 'List objects', load: () => import('./racs/ls.ts') },
   { command: 'rm <keys..>', describe: 'Delete objects', load: () => import('./racs/rm.ts') },
+  { command: 'scrub', describe: 'Read every share and say which are bad', load: () => import('./racs/scrub.ts') },
+  { command: 'repair', describe: 'Put missing and damaged shares back', load: () => import('./racs/repair.ts') },
+  { command: 'collect', describe: 'Delete shares that belong to nothing', load: () => import('./racs/collect.ts') },
+  { command: 'add-provider <file>', describe: 'Add a provider to the configuration', load: () => import('./racs/add-provider.ts') },
+  { command: 'drain <provider>', describe: 'Move all shares away from a provider', load: () => import('./racs/drain.ts') },
+  { command: 'migrate <k> <n>', describe: 'Re-code all objects', load: () => import('./racs/migrate.ts') },
   {
     command: 'disk <action> [names..]',
     describe: 'Make, list, snapshot, clone, collect and remove disks',
