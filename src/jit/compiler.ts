@@ -17,7 +17,7 @@ import { regionModule } from './region-module.ts';
 
 const PAGE_SIZE = 4096;
 /** What is executed less often is not worth V8's time. */
-const PATIENCE = 40;
+const PATIENCE = 4000;
 /** They commit something before their last access that may fault here: probing is the interpreter's. */
 const MANY_ACCESSES = /^(ENTER|PUSHAD?|POPAD?|MASKMOV.*|V?MASKMOV.*|VPMASKMOV.*|V?P?GATHER.*)$/;
 
