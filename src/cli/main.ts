@@ -15,6 +15,11 @@ import { type CommandEntry, commands, type SingleCommand } from './commands/inde
 /** Bad usage or input: unknown options, unreadable files, malformed images, contradictory options. */
 const badUsage = 2;
 
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever reads has seen enough (`| head`).
+  if (error.code === 'EPIPE') process.exit();
+  throw error;
+});
 process.exitCode = await main(hideBin(process.argv));
 
 async function main(args: string[]): Promise<number> {
