@@ -6,6 +6,8 @@
 # Needs the Debian packages libnbd-bin, qemu-utils, fio. The last line is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# The Node that runs TypeScript, without a launcher before it: the servers are killed by their process number.
+PATH=$PWD/node_modules/.bin:$PATH
 for tool in nbdinfo nbdcopy qemu-img qemu-io fio; do
   command -v $tool >/dev/null || { echo "$tool is missing: apt-get install libnbd-bin qemu-utils fio"; exit 2; }
 done

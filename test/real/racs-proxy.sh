@@ -6,6 +6,8 @@
 # The last line is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# The Node that runs TypeScript, without a launcher before it: the servers are killed by their process number.
+PATH=$PWD/node_modules/.bin:$PATH
 for tool in s3cmd rclone npm; do
   command -v $tool >/dev/null || { echo "$tool is missing: apt-get install s3cmd rclone"; exit 2; }
 done
