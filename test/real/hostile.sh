@@ -60,13 +60,15 @@ for program in errno typing frames; do
   done
   verdicts "$work/domU.$program" >"$work/there"
   verdicts "$work/here.$program" | diff "$work/there" - && [ -s "$work/there" ] && grep -q '^VERDICT SUCCESS' "$work/there"
-  check "$program: the verdicts of real Xen's DomU, $(grep -c '^PASS' "$work/there") times PASS" $?
+  status=$?
+  check "$program: the verdicts of real Xen's DomU, $(grep -c '^PASS' "$work/there") times PASS" $status
 done
 for case in $cases; do
   for place in dom0 domU; do check "$case ends the domain on $place" "$(cat "$work/$place.$case.status")"; done
   [ "$(cat "$work/here.$case.status")" = 1 ] && grep -q "^EXPECT CRASH $case" "$work/here.$case" &&
     grep -q '^paravane: pv: crashed' "$work/here.$case.err" && grep -q '^last hypercalls:' "$work/here.$case.err"
-  check "$case ends the domain here: $(sed -n '/^paravane: pv: crashed/{n;p;}' "$work/here.$case.err")" $?
+  status=$?
+  check "$case ends the domain here: $(sed -n '/^paravane: pv: crashed/{n;p;}' "$work/here.$case.err")" $status
 done
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
