@@ -13,11 +13,12 @@
  *
  * Long because the class implements the instruction's part of the algebra, one short method an operation.
  */
-import { ComputationEmitter, type ComputationImports, type Condition, STATE, type Word } from '../cpu/interpreter/computation-emitter.ts';
+import { type ComputationImports, type Condition, STATE, type Word } from '../cpu/interpreter/computation-emitter.ts';
+import { OperandEmitter } from '../cpu/interpreter/operand-emitter.ts';
 import { RECORD, registerOffset, VECTOR_WORDS } from '../cpu/interpreter/record.ts';
 import type { Algebra, FlagOperation, SegmentReference, VectorWord, Width } from '../cpu/algebra.ts';
 import { AF, CF, DF, OF, PF, SF, STATUS_FLAGS, ZF } from '../cpu/flags.ts';
-import { LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../cpu/state.ts';
+import { OFFSET } from '../cpu/state.ts';
 import { type Instruction, type MemoryOperand, NO_REGISTER, type Operand, RIP_REGISTER, Segment } from '../x86/instruction.ts';
 import type { FunctionBody, Label } from '../wasm/function-body.ts';
 import type { Block, PlacedInstruction, Region } from './region.ts';
@@ -78,9 +79,6 @@ interface PendingFlags {
 
 const MASK64 = 0xffff_ffff_ffff_ffffn;
 const ZSP = ZF | SF | PF;
-const READ_TAG = 0;
-const WRITE_TAG = 8;
-const ADDEND = 24;
 const PAGE_SIZE = 4096;
 /** Condition codes that are one flag. */
 const CONDITION_OF_FLAG = { OF: 0, ZF: 4, SF: 8, PF: 10 } as const;
@@ -96,10 +94,10 @@ export function worstCase(block: Block): number {
   return block.instructions.slice(0, -1).reduce((sum, { cost }) => sum + cost, 0);
 }
 
-export class RegionEmitter extends ComputationEmitter implements Algebra<Word, Condition> {
+export class RegionEmitter extends OperandEmitter implements Algebra<Word, Condition> {
   private readonly context: RegionContext;
   private readonly locals: RegionLocals;
-  private readonly legacy: boolean;
+  protected readonly legacy: boolean;
   private block!: Block;
   private placed!: PlacedInstruction;
   private i!: Instruction;
@@ -112,7 +110,6 @@ export class RegionEmitter extends ComputationEmitter implements Algebra<Word, C
   private modified = -1;
   /** Control does not come back here: the code so far has jumped away. */
   private terminated = false;
-  readonly readRegisters = new Set<number>();
   readonly writtenRegisters = new Set<number>();
   flagsWritten = false;
 
@@ -642,7 +639,6 @@ export class RegionEmitter extends ComputationEmitter implements Algebra<Word, C
   // --- registers and operands -----------------------------------------------------------------------------------
 
   register(index: number): Word {
-    this.readRegisters.add(index);
     // A copy: the local may change while the word is still in use.
     this.body.local_get(this.locals.registers[index]);
     return this.take();
@@ -654,7 +650,6 @@ export class RegionEmitter extends ComputationEmitter implements Algebra<Word, C
       this.setLocal(local, this.zext(width, value));
       return;
     }
-    this.readRegisters.add(index);
     const mask = (1n << BigInt(width)) - 1n;
     const kept = this.and({ local }, this.constant(~mask & MASK64));
     this.setLocal(local, this.or(kept, this.and(value, this.constant(mask))));
@@ -687,7 +682,6 @@ export class RegionEmitter extends ComputationEmitter implements Algebra<Word, C
         this.setRegister(operand.index, width, value);
         return;
       }
-      this.readRegisters.add(operand.index);
       this.writtenRegisters.add(operand.index);
       const local = this.locals.registers[operand.index];
       const kept = this.and({ local }, this.constant(~0xff00n & MASK64));
@@ -726,82 +720,16 @@ export class RegionEmitter extends ComputationEmitter implements Algebra<Word, C
     this.push(value);
     this.body.store('i64.store', registerOffset(operand) + VECTOR_WORDS[word]);
   }
-  read128(operand: Operand, aligned: boolean): [Word, Word] {
-    return this.readWords(operand, [0, 1], aligned) as [Word, Word];
-  }
-  write128(operand: Operand, low: Word, high: Word, aligned: boolean): void {
-    this.writeWords(operand, [low, high], aligned);
-  }
-  read256(operand: Operand, aligned: boolean): [Word, Word, Word, Word] {
-    return this.readWords(operand, [0, 1, 2, 3], aligned) as [Word, Word, Word, Word];
-  }
-  write256(operand: Operand, words: readonly Word[], aligned: boolean): void {
-    this.writeWords(operand, words, aligned);
-  }
-  private readWords(operand: Operand, words: readonly VectorWord[], aligned: boolean): Word[] {
-    if (operand.kind !== 'memory') return words.map((word) => this.readXmm(operand, word));
-    const size = words.length * 8;
-    const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address, size);
-    const at = this.address('operand', address, size, false);
-    return words.map((word) => {
-      this.body.local_get(at);
-      this.body.load('i64.load', word * 8);
-      return this.take();
-    });
-  }
-  private writeWords(operand: Operand, words: readonly Word[], aligned: boolean): void {
-    if (operand.kind !== 'memory') {
-      for (const [n, word] of words.entries()) this.writeXmm(operand, n as VectorWord, word);
-      return;
-    }
-    const size = words.length * 8;
-    const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address, size);
-    const at = this.address('operand', address, size, true);
-    for (const [n, word] of words.entries()) {
-      this.body.local_get(at);
-      this.push(word);
-      this.body.store('i64.store', n * 8);
-    }
-  }
   /** What MXCSR.MM lets pass is the interpreter's too. */
-  private checkAligned(offset: Word, size: number): void {
+  protected checkAligned(offset: Word, size: number): void {
     const linear = this.add(offset, this.segmentBase('operand'));
     this.leaveWhen(this.ne(this.and(linear, this.constant(size - 1)), this.constant(0)));
   }
 
   // --- memory ---------------------------------------------------------------------------------------------------
 
-  load(width: Width, segment: SegmentReference, offset: Word): Word {
-    const at = this.address(segment, offset, width / 8, false);
-    this.body.local_get(at);
-    this.loadFrom(width);
-    return this.take();
-  }
-  store(width: Width, segment: SegmentReference, offset: Word, value: Word): void {
-    this.storeAt(width, this.address(segment, offset, width / 8, true), value);
-  }
-  probeStore(width: Width, segment: SegmentReference, offset: Word): void {
-    this.address(segment, offset, width / 8, true);
-  }
-  stackMask(): Word {
-    return this.legacy ? this.field('stackMask') : this.constant(MASK64);
-  }
-  private loadFrom(width: Width): void {
-    if (width === 8) this.body.load('i64.load8_u', 0);
-    else if (width === 16) this.body.load('i64.load16_u', 0);
-    else if (width === 32) this.body.load('i64.load32_u', 0);
-    else this.body.load('i64.load', 0);
-  }
-  private storeAt(width: Width, at: number, value: Word): void {
-    this.body.local_get(at);
-    this.push(value);
-    if (width === 8) this.body.store('i64.store8', 0);
-    else if (width === 16) this.body.store('i64.store16', 0);
-    else if (width === 32) this.body.store('i64.store32', 0);
-    else this.body.store('i64.store', 0);
-  }
+  /** A store that has to go elsewhere has left the region before. */
+  protected commit(): void {}
   private segmentIndex(segment: SegmentReference): number {
     return segment === 'operand' ? (this.i.memory as MemoryOperand).segment : Segment[segment];
   }
@@ -810,7 +738,7 @@ export class RegionEmitter extends ComputationEmitter implements Algebra<Word, C
     return !this.legacy && index < Segment.FS ? this.constant(0) : this.field('segmentBase', index);
   }
   /** i32 local with the host address of an access; a miss leaves the region. */
-  private address(segment: SegmentReference, offset: Word, size: number, write: boolean): number {
+  protected address(segment: SegmentReference, offset: Word, size: number, write: boolean): number {
     const { body, locals } = this;
     if (this.legacy) {
       body.local_get(STATE);
@@ -819,35 +747,20 @@ export class RegionEmitter extends ComputationEmitter implements Algebra<Word, C
     }
     let linear = this.add(offset, this.segmentBase(segment));
     if (this.legacy) linear = this.zext(32, linear);
-    const entry = body.local('i32');
-    body.local_get(locals.lookupTable);
-    this.push(linear);
-    body.i64_const(12 - Math.log2(LOOKUP_ENTRY_BYTES));
-    body.emit('i64.shr_u');
-    body.emit('i32.wrap_i64');
-    body.i32_const((LOOKUP_ENTRIES - 1) * LOOKUP_ENTRY_BYTES);
-    body.emit('i32.and');
-    body.emit('i32.add');
-    body.local_tee(entry);
-    body.load('i64.load', write ? WRITE_TAG : READ_TAG);
-    // The page of the last byte: an access that crosses a page never matches.
-    this.push(size === 1 ? linear : this.add(linear, this.constant(size - 1)));
-    body.i64_const(-4096);
-    body.emit('i64.and');
-    body.local_get(locals.generation);
-    body.emit('i64.or');
+    const entry = this.pushTags(
+      linear,
+      size,
+      write,
+      () => body.local_get(locals.lookupTable),
+      () => body.local_get(locals.generation),
+    );
     body.emit('i64.ne');
     body.hint(false);
     body.if();
     this.leaveHere();
     body.end();
     const host = body.local('i32');
-    this.push(linear);
-    body.local_get(entry);
-    body.load('i64.load', ADDEND);
-    body.emit('i64.add');
-    body.emit('i32.wrap_i64');
-    body.local_set(host);
+    this.setHostAddress(host, linear, entry);
     body.free(entry);
     return host;
   }

@@ -15,8 +15,9 @@ import type { FunctionBody, Label } from '../../wasm/function-body.ts';
 import { MISALIGNED_MASK, obeysMisalignedMode } from '../misaligned-mode.ts';
 import type { Algebra, Facts, FlagOperation, SegmentReference, VectorWord, Width } from '../algebra.ts';
 import { CF, DF, OF, STATUS_FLAGS } from '../flags.ts';
-import { type FieldName, LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
-import { type ComputationImports, ComputationEmitter, type Condition, STATE, type Word } from './computation-emitter.ts';
+import { type FieldName, OFFSET } from '../state.ts';
+import { type ComputationImports, type Condition, STATE, type Word } from './computation-emitter.ts';
+import { OperandEmitter } from './operand-emitter.ts';
 import { DeferredFlags } from './deferred-flags.ts';
 import { dispatch, pushRip, type RunFunction } from './chain.ts';
 import { hasFixedImmediate, hasFlatSegment, isRegisterOperand, RECORD, VECTOR_WORDS } from './record.ts';
@@ -41,20 +42,16 @@ export interface HandlerImports extends ComputationImports {
   cost(event: string): number;
 }
 
-const MASK64 = 0xffff_ffff_ffff_ffffn;
 const RECORD_POINTER = 1;
 const TIME = 2;
-const READ_TAG = 0;
-const WRITE_TAG = 8;
-const ADDEND = 24;
 const RCX = 1;
 const MMX_SIGN_AND_EXPONENT = 0xffff;
 const GENERAL_PROTECTION = 13;
 
-export class Emitter extends ComputationEmitter implements Algebra<Word, Condition> {
+export class Emitter extends OperandEmitter implements Algebra<Word, Condition> {
   private readonly imports: HandlerImports;
   private readonly i: Facts;
-  private readonly legacy: boolean;
+  protected readonly legacy: boolean;
   private readonly deferred = new DeferredFlags(this);
   /** i32 local with the host address that `modify` checked, or -1. */
   private modified = -1;
@@ -142,11 +139,11 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     switch (operand.kind) {
       case 'register':
         this.pushRegisterAddress(operand);
-        this.loadFrom(width, 0);
+        this.loadFrom(width);
         return this.take();
       case 'mmx':
         this.pushRegisterAddress(operand);
-        this.loadFrom(64, 0);
+        this.loadFrom(64);
         return this.take();
       case 'memory':
         return this.load(width, 'operand', this.effectiveAddress());
@@ -173,7 +170,7 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     });
     body.end();
     body.local_get(from);
-    this.loadFrom(width, 0);
+    this.loadFrom(width);
     body.free(from);
     return this.take();
   }
@@ -248,48 +245,9 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     this.push(value);
     this.body.store('i64.store', VECTOR_WORDS[word]);
   }
-  read128(operand: Operand, aligned: boolean): [Word, Word] {
-    return this.readWords(operand, [0, 1], aligned) as [Word, Word];
-  }
-  write128(operand: Operand, low: Word, high: Word, aligned: boolean): void {
-    this.writeWords(operand, [low, high], aligned);
-  }
-  read256(operand: Operand, aligned: boolean): [Word, Word, Word, Word] {
-    return this.readWords(operand, [0, 1, 2, 3], aligned) as [Word, Word, Word, Word];
-  }
-  write256(operand: Operand, words: readonly Word[], aligned: boolean): void {
-    this.writeWords(operand, words, aligned);
-  }
-  private readWords(operand: Operand, words: readonly VectorWord[], aligned: boolean): Word[] {
-    if (operand.kind !== 'memory') return words.map((word) => this.readXmm(operand, word));
-    const size = words.length * 8;
-    const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address, size, obeysMisalignedMode(this.i));
-    const at = this.address('operand', address, size, false);
-    return words.map((word) => {
-      this.body.local_get(at);
-      this.body.load('i64.load', word * 8);
-      return this.take();
-    });
-  }
-  private writeWords(operand: Operand, words: readonly Word[], aligned: boolean): void {
-    if (operand.kind !== 'memory') {
-      for (const [n, word] of words.entries()) this.writeXmm(operand, n as VectorWord, word);
-      return;
-    }
-    const size = words.length * 8;
-    const address = this.effectiveAddress();
-    if (aligned) this.checkAligned(address, size, false);
-    const at = this.address('operand', address, size, true);
-    for (const [n, word] of words.entries()) {
-      this.body.local_get(at);
-      this.push(word);
-      this.body.store('i64.store', n * 8);
-    }
-    this.commit(at);
-  }
-  /** `unlessMasked`: MXCSR.MM, looked at when the operand is not aligned, lets it pass. */
-  private checkAligned(offset: Word, size: number, unlessMasked: boolean): void {
+  /** MXCSR.MM, looked at when the operand is not aligned, lets some reads pass. */
+  protected checkAligned(offset: Word, size: number, write: boolean): void {
+    const unlessMasked = !write && obeysMisalignedMode(this.i);
     const linear = this.add(offset, this.segmentBase('operand'));
     const refuse = (): void => this.fault(GENERAL_PROTECTION, 0);
     this.when(this.ne(this.and(linear, this.constant(size - 1)), this.constant(0)), () => {
@@ -300,42 +258,8 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
 
   // --- memory ---------------------------------------------------------------------------------------------------
 
-  load(width: Width, segment: SegmentReference, offset: Word): Word {
-    const at = this.address(segment, offset, width / 8, false);
-    this.body.local_get(at);
-    this.loadFrom(width, 0);
-    this.body.free(at);
-    return this.take();
-  }
-  store(width: Width, segment: SegmentReference, offset: Word, value: Word): void {
-    const at = this.address(segment, offset, width / 8, true);
-    this.storeAt(width, at, value);
-    this.body.free(at);
-  }
-  probeStore(width: Width, segment: SegmentReference, offset: Word): void {
-    this.body.free(this.address(segment, offset, width / 8, true));
-  }
-  stackMask(): Word {
-    return this.legacy ? this.field('stackMask') : this.constant(MASK64);
-  }
-
-  private loadFrom(width: Width, offset: number): void {
-    if (width === 8) this.body.load('i64.load8_u', offset);
-    else if (width === 16) this.body.load('i64.load16_u', offset);
-    else if (width === 32) this.body.load('i64.load32_u', offset);
-    else this.body.load('i64.load', offset);
-  }
-  private storeAt(width: Width, at: number, value: Word): void {
-    this.body.local_get(at);
-    this.push(value);
-    if (width === 8) this.body.store('i64.store8', 0);
-    else if (width === 16) this.body.store('i64.store16', 0);
-    else if (width === 32) this.body.store('i64.store32', 0);
-    else this.body.store('i64.store', 0);
-    this.commit(at);
-  }
   /** A store that went to the scratch operand is sent to its destination. */
-  private commit(at: number): void {
+  protected commit(at: number): void {
     this.body.local_get(at);
     this.pushStoreScratch();
     this.body.emit('i32.eq');
@@ -373,41 +297,25 @@ export class Emitter extends ComputationEmitter implements Algebra<Word, Conditi
     this.body.emit('i32.eq');
   }
   /** i32 local with the host address of an access, after all checks; leaves the handler on a fault. */
-  private address(segment: SegmentReference, offset: Word, size: number, write: boolean): number {
+  protected address(segment: SegmentReference, offset: Word, size: number, write: boolean): number {
     const { body } = this;
     if (this.legacy) this.checkLegacySegment(segment, offset, size, write);
     let linear = this.add(offset, this.segmentBase(segment));
     if (this.legacy) linear = this.zext(32, linear);
-    const entry = body.local('i32');
     const host = body.local('i32');
-    // entry = lookupTable + ((linear >> 12) & (entries - 1)) * entry bytes
-    body.local_get(STATE);
-    body.load('i32.load', OFFSET.lookupTable);
-    this.push(linear);
-    body.i64_const(12 - Math.log2(LOOKUP_ENTRY_BYTES));
-    body.emit('i64.shr_u');
-    body.emit('i32.wrap_i64');
-    body.i32_const((LOOKUP_ENTRIES - 1) * LOOKUP_ENTRY_BYTES);
-    body.emit('i32.and');
-    body.emit('i32.add');
-    body.local_tee(entry);
-    body.load('i64.load', write ? WRITE_TAG : READ_TAG);
-    // The page of the last byte: an access that crosses a page never matches.
-    this.push(size === 1 ? linear : this.add(linear, this.constant(size - 1)));
-    body.i64_const(-4096);
-    body.emit('i64.and');
-    body.local_get(STATE);
-    body.load('i64.load', OFFSET.tlbGeneration);
-    body.emit('i64.or');
+    const pushTable = (): void => {
+      body.local_get(STATE);
+      body.load('i32.load', OFFSET.lookupTable);
+    };
+    const pushGeneration = (): void => {
+      body.local_get(STATE);
+      body.load('i64.load', OFFSET.tlbGeneration);
+    };
+    const entry = this.pushTags(linear, size, write, pushTable, pushGeneration);
     body.emit('i64.eq');
     body.hint(true);
     body.if();
-    this.push(linear);
-    body.local_get(entry);
-    body.load('i64.load', ADDEND);
-    body.emit('i64.add');
-    body.emit('i32.wrap_i64');
-    body.local_set(host);
+    this.setHostAddress(host, linear, entry);
     body.else();
     this.slowAccess(write ? 'slowStore' : 'slowLoad', segment, size, host, () => this.push(linear));
     body.end();
