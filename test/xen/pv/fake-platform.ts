@@ -4,69 +4,9 @@
  */
 import { newCpuContext, type CpuContext } from '../../../src/platform/context.ts';
 import type { PlatformCpu, RingZeroOwner, SegmentState, VirtualFault } from '../../../src/platform/cpu.ts';
-import type { PlatformMemory } from '../../../src/platform/memory.ts';
 import type { Platform } from '../../../src/platform/platform.ts';
 import type { SegmentIndex } from '../../../src/x86/instruction.ts';
-
-export class FakeMemory implements PlatformMemory {
-  readonly frameCount: number;
-  readonly ramFrames: number;
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-
-  /** Frames from `ramFrames` to `frameCount` are memory-mapped I/O. */
-  constructor(ramFrames: number, frameCount = ramFrames) {
-    this.ramFrames = ramFrames;
-    this.frameCount = frameCount;
-    this.bytes = new Uint8Array(frameCount * 4096);
-    this.view = new DataView(this.bytes.buffer);
-  }
-  isRam(frame: number): boolean {
-    return frame < this.ramFrames;
-  }
-  readU8(address: number): number {
-    return this.view.getUint8(address);
-  }
-  readU16(address: number): number {
-    return this.view.getUint16(address, true);
-  }
-  readU32(address: number): number {
-    return this.view.getUint32(address, true);
-  }
-  readU64(address: number): bigint {
-    return this.view.getBigUint64(address, true);
-  }
-  writeU8(address: number, value: number): void {
-    this.view.setUint8(address, value);
-  }
-  writeU16(address: number, value: number): void {
-    this.view.setUint16(address, value, true);
-  }
-  writeU32(address: number, value: number): void {
-    this.view.setUint32(address, value, true);
-  }
-  writeU64(address: number, value: bigint): void {
-    this.view.setBigUint64(address, value, true);
-  }
-  readBytes(address: number, length: number): Uint8Array {
-    return this.bytes.slice(address, address + length);
-  }
-  writeBytes(address: number, bytes: Uint8Array): void {
-    this.bytes.set(bytes, address);
-  }
-  frameView(frame: number): Uint8Array {
-    return this.bytes.subarray(frame * 4096, frame * 4096 + 4096);
-  }
-  frameEntries(frame: number): BigUint64Array {
-    return new BigUint64Array(this.bytes.buffer, frame * 4096, 512);
-  }
-  zeroFrame(frame: number): void {
-    this.frameView(frame).fill(0);
-  }
-  copyFrame(destination: number, source: number): void {
-    this.frameView(destination).set(this.frameView(source));
-  }
-}
+import { FakeMemory } from '../../support/fake-platform.ts';
 
 export class FakeCpu implements PlatformCpu {
   readonly index: number;
@@ -238,7 +178,7 @@ export class FakeCpu implements PlatformCpu {
 }
 
 export function fakePlatform(ramFrames: number, cpuCount = 2, mmioFrames = 0): Platform & { memory: FakeMemory; cpus: FakeCpu[] } {
-  const memory = new FakeMemory(ramFrames, ramFrames + mmioFrames);
+  const memory = new FakeMemory(ramFrames + mmioFrames, ramFrames);
   const cpus = Array.from({ length: cpuCount }, (_, i) => new FakeCpu(i, memory));
   return { memory, cpus, tscKhz: 2_930_000, io: { read: () => 0xff, write: () => {} }, below: undefined };
 }

@@ -12,7 +12,8 @@ import type { Pv } from '../../../src/xen/pv/pv.ts';
 import { PvDomains } from '../../../src/xen/pv/pv-domains.ts';
 import type { PvVcpu, Vcpu } from '../../../src/xen/vcpu.ts';
 import { buildInitialDomain } from './build-domain.ts';
-import { type FakeCpu, type FakeMemory, fakePlatform } from './fake-platform.ts';
+import type { FakeMemory } from '../../support/fake-platform.ts';
+import { type FakeCpu, fakePlatform } from './fake-platform.ts';
 
 export const VIRT_BASE = 0x40_0000n;
 const PAGES = 1100;
