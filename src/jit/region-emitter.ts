@@ -253,16 +253,7 @@ export class RegionEmitter extends OperandEmitter implements Algebra<Word, Condi
   checkTarget(target: Word): void {
     // A place in the same page is as canonical as this one.
     if (!this.legacy && this.isRelative && targetOf(this.placed) !== undefined) return;
-    let bad: Condition;
-    if (this.legacy) {
-      this.body.local_get(STATE);
-      this.body.load('i64.load32_u', OFFSET.segmentLimit + Segment.CS * 4);
-      bad = this.ltU(this.take(), target);
-    } else {
-      const c16 = this.constant(16);
-      bad = this.ne(this.sar(this.shl(target, c16), c16), target);
-    }
-    this.leaveWhen(bad);
+    this.leaveWhen(this.isOutsideCode(target));
   }
   jump(target: Word): void {
     const { body, locals } = this;

@@ -421,16 +421,7 @@ export class Emitter extends OperandEmitter implements Algebra<Word, Condition> 
     this.body.load('i32.load', RECORD.target);
   }
   checkTarget(target: Word): void {
-    let bad: Condition;
-    if (this.legacy) {
-      this.body.local_get(STATE);
-      this.body.load('i64.load32_u', OFFSET.segmentLimit + Segment.CS * 4);
-      bad = this.ltU(this.take(), target);
-    } else {
-      const c16 = this.constant(16);
-      bad = this.ne(this.sar(this.shl(target, c16), c16), target);
-    }
-    this.pushCondition(bad);
+    this.pushCondition(this.isOutsideCode(target));
     this.body.hint(false);
     this.body.if();
     this.fault(GENERAL_PROTECTION, 0);

@@ -1,11 +1,11 @@
 /**
- * The part of the emitting instances of the algebra that handlers and compiled regions share: vectors and memory, over what
+ * The part of the emitting instances of the algebra that handlers and compiled regions share: vectors, memory and checks of targets, over what
  * each of them does its own way (where registers are, what a miss of the lookup table leads to).
  */
-import type { Operand } from '../../x86/instruction.ts';
+import { type Operand, Segment } from '../../x86/instruction.ts';
 import type { SegmentReference, VectorWord, Width } from '../algebra.ts';
-import { LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES } from '../state.ts';
-import { ComputationEmitter, type Word } from './computation-emitter.ts';
+import { LOOKUP_ENTRIES, LOOKUP_ENTRY_BYTES, OFFSET } from '../state.ts';
+import { ComputationEmitter, type Condition, STATE, type Word } from './computation-emitter.ts';
 
 const MASK64 = 0xffff_ffff_ffff_ffffn;
 const READ_TAG = 0;
@@ -102,6 +102,17 @@ export abstract class OperandEmitter extends ComputationEmitter {
     else if (width === 32) this.body.store('i64.store32', 0);
     else this.body.store('i64.store', 0);
     this.commit(at);
+  }
+
+  /** A branch target is not canonical, or over the limit of CS in legacy modes. */
+  protected isOutsideCode(target: Word): Condition {
+    if (this.legacy) {
+      this.body.local_get(STATE);
+      this.body.load('i64.load32_u', OFFSET.segmentLimit + Segment.CS * 4);
+      return this.ltU(this.take(), target);
+    }
+    const c16 = this.constant(16);
+    return this.ne(this.sar(this.shl(target, c16), c16), target);
   }
 
   // --- lookup table ---------------------------------------------------------------------------------------------
